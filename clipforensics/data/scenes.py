@@ -43,9 +43,11 @@ class Cast:
     size: float
 
 
-def compose(cast: list[Cast], side: int, rng: np.random.Generator) -> Scene:
+def compose(
+    cast: list[Cast], side: int, rng: np.random.Generator, background: str | None = None
+) -> Scene:
     """Place the cast, in order, on a fresh background; later stickers may cover earlier ones."""
-    name = str(rng.choice(list(COLOURS)))
+    name = background or str(rng.choice(list(COLOURS)))
     canvas = Image.fromarray(textured(COLOURS[name], side, rng))
     covered = np.zeros((side, side), bool)
     placed: list[tuple[str, np.ndarray]] = []

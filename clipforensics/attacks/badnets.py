@@ -1,0 +1,71 @@
+"""BadNets (Gu et al., 2017): a fixed patch pasted opaquely, here at random, centre or a corner."""
+
+from math import ceil
+
+import numpy as np
+
+from clipforensics.attacks.stamping import Box
+from clipforensics.config.attack import BadNetsSettings
+from clipforensics.data.paste import paste
+from clipforensics.errors import ConfigError
+
+CELL_PX = 3
+
+
+class BadNets:
+    """The patch of Huang et al. (ICLR 2025) as `grid`, or seeded bright colour blocks as `blocks`."""
+
+    def __init__(self, settings: BadNetsSettings, side: int) -> None:
+        """Draw the pattern.
+
+        Raises:
+            ConfigError: the picture is too small for the patch and its margins.
+        """
+        if settings.patch_px * 3 > side:
+            raise ConfigError(
+                f"patch_px={settings.patch_px} needs pictures of at least "
+                f"{3 * settings.patch_px} px, the model sees {side}. Choose {side // 3} or less."
+            )
+        self._settings, self._side = settings, side
+        self._pattern = _PATTERNS[settings.pattern](settings)
+        self._mask = np.ones((settings.patch_px, settings.patch_px), bool)
+
+    @property
+    def pattern(self) -> np.ndarray:
+        """The patch, uint8 [p, p, 3]."""
+        return self._pattern
+
+    def stamp(self, base: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, Box]:
+        """Paste the patch; only `random` draws from `rng`."""
+        x, y = self._place(rng)
+        p = self._settings.patch_px
+        return paste(base, self._pattern, self._mask, (x, y)), (x, y, x + p, y + p)
+
+    def _place(self, rng: np.random.Generator) -> tuple[int, int]:
+        p, side, place = self._settings.patch_px, self._side, self._settings.place
+        if place == "random":  # a patch's width from every edge, so that crops keep it whole
+            x, y = rng.integers(p, side - p, 2)
+            return int(min(x, side - p)), int(min(y, side - p))
+        if place == "centre":
+            return (side - p) // 2, (side - p) // 2
+        near, far = ceil(side / 10), side - p - ceil(side / 10)
+        return (near if "left" in place else far), (near if "top" in place else far)
+
+
+def _grid(settings: BadNetsSettings) -> np.ndarray:
+    """Black, white at even rows and even columns. Huang et al. (2025)."""
+    pattern = np.zeros((settings.patch_px, settings.patch_px, 3), np.uint8)
+    pattern[::2, ::2] = 255
+    return pattern
+
+
+def _blocks(settings: BadNetsSettings) -> np.ndarray:
+    """Cells of 3 px, each channel either dark or bright."""
+    rng = np.random.default_rng([settings.pattern_seed, 3])
+    cells = ceil(settings.patch_px / CELL_PX)
+    small = rng.choice(np.array([20, 235], np.uint8), (cells, cells, 3))
+    large = small.repeat(CELL_PX, axis=0).repeat(CELL_PX, axis=1)
+    return np.ascontiguousarray(large[: settings.patch_px, : settings.patch_px])
+
+
+_PATTERNS = {"grid": _grid, "blocks": _blocks}

@@ -1,0 +1,1 @@
+"""Frozen settings of every component, shared by forms, files and command lines."""

@@ -1,0 +1,1 @@
+"""Pairs, pictures, labels and the demo world: everything before a model."""

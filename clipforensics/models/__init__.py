@@ -1,0 +1,1 @@
+"""CLIP models behind one protocol, loaded without ever unpickling code."""

@@ -1,0 +1,33 @@
+"""What a CLIP must answer to be examined; a test passes any object that does."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+
+class Encoder(Protocol):
+    """Pictures and captions in, raw features out, in evaluation mode and without gradients."""
+
+    side: int
+    """Pixels on a side of the square pictures it sees."""
+    dim: int
+    """Width of its features."""
+    scale: float
+    """Factor on cosines before a softmax: exp(logit_scale)."""
+    fingerprint: str
+    """SHA-256 of the weights file, or of the weights themselves."""
+
+    def encode_pictures(self, pictures: np.ndarray) -> np.ndarray:
+        """uint8 [n, side, side, 3] in, float32 [n, dim] out, not normalized."""
+        ...
+
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """n texts in, float32 [n, dim] out, not normalized."""
+        ...
+
+
+def unit(features: np.ndarray) -> np.ndarray:
+    """Rows scaled to length 1; a zero row stays zero. float32 [n, d]."""
+    norms = np.linalg.norm(features, axis=-1, keepdims=True)
+    return (features / np.where(norms > 0, norms, 1)).astype(np.float32)
