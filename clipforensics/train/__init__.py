@@ -1,0 +1,1 @@
+"""One straight training loop, rate curves, and evaluation (clean accuracy, attack success rate)."""

@@ -1,0 +1,60 @@
+"""Checkpoints of a run: weights for everyone, and all it takes to go on exactly."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from clipforensics.data.images import write_bytes
+from clipforensics.errors import RunError
+from clipforensics.models.weights import load_state, save_state
+
+FINAL = "final.safetensors"
+LAST = "last"
+
+
+class Checkpoints:
+    """A folder with `step-000123.safetensors` (weights, loadable by open_clip) and `last.*`."""
+
+    def __init__(self, folder: Path, keep: int = 2) -> None:
+        self.folder, self._keep = folder, keep
+
+    def save_weights(self, step: int, weights: dict[str, torch.Tensor]) -> Path:
+        """Write one checkpoint, then remove all but the newest."""
+        path = self.folder / f"step-{step:06d}.safetensors"
+        save_state(path, weights)
+        for old in sorted(self.folder.glob("step-*.safetensors"))[: -self._keep]:
+            old.unlink()
+        return path
+
+    def save_final(self, weights: dict[str, torch.Tensor]) -> Path:
+        """Write the weights the run ends with."""
+        save_state(self.folder / FINAL, weights)
+        return self.folder / FINAL
+
+    def save_last(self, tensors: dict[str, torch.Tensor], values: dict[str, Any]) -> None:
+        """Write everything a resumed run needs; the values name their tensors by step."""
+        step = values["step"]
+        path = self.folder / f"{LAST}-{step:06d}.state.safetensors"
+        save_state(path, tensors)
+        content = {**values, "tensors": path.name}
+        write_bytes(self.folder / f"{LAST}.json", json.dumps(content).encode())
+        for old in self.folder.glob(f"{LAST}-*.state.safetensors"):
+            if old.name != path.name:
+                old.unlink()
+
+    def load_last(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        """Read what `save_last` wrote.
+
+        Raises:
+            RunError: there is no complete checkpoint to go on from.
+        """
+        try:
+            values = json.loads((self.folder / f"{LAST}.json").read_text())
+            path = self.folder / Path(values["tensors"]).name
+        except (OSError, ValueError, KeyError):
+            raise RunError(
+                f"{self.folder} holds no checkpoint to resume from. Start a new run."
+            ) from None
+        return load_state(path), values

@@ -1,0 +1,251 @@
+"""The training loop: one straight line through phases, steps, evaluations and checkpoints."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from clipforensics.config.train import LoopSettings, OptimizerSettings
+from clipforensics.errors import RunError
+from clipforensics.models.clip import OpenClipEncoder
+from clipforensics.train.checkpoint import Checkpoints
+from clipforensics.train.optimizer import adamw, clamp_scale, load_moments, moments, set_rate
+from clipforensics.train.recipe import Batch, Phase, Recipe, TrainingData, order
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: the last evaluation, where the weights are, and the loop's own seconds."""
+
+    step: int
+    total: int
+    stopped: bool
+    evaluation: Record
+    checkpoint: Path | None
+    seconds: float
+    pairs_per_second: float
+
+
+@dataclass
+class _Progress:
+    step: int = 0
+    phase: int = 0
+    position: int = 0
+    streams: dict[str, int] = field(default_factory=dict)
+    checkpoint: Path | None = None
+    evaluation: Record = field(default_factory=dict)
+    evaluated_at: int = -1
+    seconds: float = 0.0
+    pairs: int = 0
+
+
+def train(
+    encoder: OpenClipEncoder,
+    data: TrainingData,
+    recipe: Recipe,
+    optimizer_settings: OptimizerSettings,
+    loop: LoopSettings = LoopSettings(),
+    *,
+    evaluate: Callable[[OpenClipEncoder], Record] | None = None,
+    on_record: Callable[[Record], None] = lambda record: None,
+    should_stop: Callable[[], bool] = lambda: False,
+    folder: Path | None = None,
+    resume: bool = False,
+) -> Outcome:
+    """Train the encoder's module in place.
+
+    Args:
+        encoder: model, tokenizer and pixel scaling; left in evaluation mode.
+        data: all pairs, in memory.
+        recipe: phases and losses.
+        optimizer_settings: AdamW, batch, precision, seed.
+        loop: intervals.
+        evaluate: figures for the journal; called at step 0, every `evaluate_every` steps, at the end.
+        on_record: receives every record: `{"kind": "loss" | "evaluation" | "phase", "step", …}`.
+        should_stop: asked once a step.
+        folder: where checkpoints go; None keeps none.
+        resume: go on exactly from the folder's last checkpoint.
+
+    Raises:
+        RunError: a loss became NaN or infinite; the last good checkpoint is kept and named.
+    """
+    return _Loop(
+        encoder, data, recipe, optimizer_settings, loop, evaluate, on_record, should_stop, folder
+    ).run(resume)
+
+
+class _Loop:
+    def __init__(
+        self,
+        encoder: OpenClipEncoder,
+        data: TrainingData,
+        recipe: Recipe,
+        settings: OptimizerSettings,
+        loop: LoopSettings,
+        evaluate: Callable[[OpenClipEncoder], Record] | None,
+        on_record: Callable[[Record], None],
+        should_stop: Callable[[], bool],
+        folder: Path | None,
+    ) -> None:
+        self.encoder, self.data, self.recipe = encoder, data, recipe
+        self.settings, self.loop = settings, loop
+        self.evaluate, self.on_record, self.should_stop = evaluate, on_record, should_stop
+        self.checkpoints = Checkpoints(folder, loop.keep) if folder else None
+        self.optimizer = adamw(encoder.module, settings)
+        self.at = _Progress()
+
+    def run(self, resume: bool) -> Outcome:
+        if resume:
+            self._resume()
+        else:
+            self._evaluate()
+        stopped = False
+        try:
+            for batch in self._batches():
+                if self.should_stop():
+                    stopped = True
+                    break
+                self._step(batch)
+        finally:
+            self.encoder.module.eval()
+        return self._finish(stopped)
+
+    def _batches(self) -> Iterator[Batch]:
+        size = self.settings.batch
+        while (phase := self._phase()) is not None:
+            rows = order(phase.rows, self.settings.seed, phase.epoch, phase.stream)
+            count = len(rows) // size
+            for position in range(self.at.position, count):
+                self.at.position = position
+                picked = torch.from_numpy(rows[position * size : (position + 1) * size])
+                yield self._batch(picked, phase, position)
+            self.at.phase, self.at.position = self.at.phase + 1, 0
+
+    def _phase(self) -> Phase | None:
+        self.encoder.module.eval()
+        phase = self.recipe.phase(self.at.phase, self.encoder, self.data)
+        if phase is not None:
+            steps = len(phase.rows) // self.settings.batch
+            self._record("phase", phase=phase.name, epoch=phase.epoch, steps=steps, **phase.report)
+        self.encoder.module.train()
+        return phase
+
+    def _batch(self, rows: torch.Tensor, phase: Phase, position: int) -> Batch:
+        device = self.encoder.device
+        frames, tokens = self.data.frames[rows], self.data.tokens[rows]
+        return Batch(rows, frames.to(device), tokens.to(device), phase, position)
+
+    def _step(self, batch: Batch) -> None:
+        started, phase = time.perf_counter(), batch.phase
+        done = self.at.streams.get(phase.stream, 0)
+        rate = phase.rate(done)
+        set_rate(self.optimizer, rate)
+        losses, report, norm = self._update(batch)
+        self.at.step += 1
+        self.at.position += 1
+        self.at.streams[phase.stream] = done + 1
+        self.at.seconds += time.perf_counter() - started
+        self.at.pairs += len(batch.rows)
+        if self.at.step % self.loop.report_every == 0:
+            figures = {**losses, **report, "loss": sum(losses.values()), "gradient_norm": norm}
+            self._record("loss", phase=phase.name, lr=rate, **figures, **self._pace())
+        if self.at.step % self.loop.evaluate_every == 0:
+            self._evaluate()
+            self._save()
+
+    def _update(self, batch: Batch) -> tuple[dict[str, float], dict[str, float], float]:
+        module, device = self.encoder.module, self.encoder.device.split(":")[0]
+        half = self.settings.precision == "bfloat16"
+        with torch.autocast(device, torch.bfloat16, enabled=half):
+            losses, report = self.recipe.losses(self.encoder, batch)
+        total = torch.stack(list(losses.values())).sum()
+        self.optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        norm = torch.nn.utils.clip_grad_norm_(module.parameters(), self.settings.clip_norm)
+        values = {name: float(loss.detach()) for name, loss in losses.items()}
+        if not (math.isfinite(sum(values.values())) and math.isfinite(float(norm))):
+            raise RunError(self._not_finite(values, float(norm)))
+        self.optimizer.step()
+        clamp_scale(module)
+        report = {**report, "logit_scale": float(module.logit_scale.detach().exp())}  # pyright: ignore
+        return values, report, float(norm)
+
+    def _not_finite(self, losses: dict[str, float], norm: float) -> str:
+        kept = f"The last good checkpoint is {self.at.checkpoint}." if self.at.checkpoint else (
+            "No checkpoint was saved before."
+        )
+        worst = ", ".join(f"{name} {value:g}" for name, value in losses.items())
+        return (
+            f"The loss must stay finite, at step {self.at.step + 1} it did not ({worst}, gradient "
+            f"norm {norm:g}). {kept} Lower the learning rate, or use float32."
+        )
+
+    def _evaluate(self) -> None:
+        if self.evaluate is None or self.at.evaluated_at == self.at.step:
+            return
+        self.encoder.module.eval()
+        self.at.evaluation = self.evaluate(self.encoder)
+        self.at.evaluated_at = self.at.step
+        self._record("evaluation", **self.at.evaluation)
+        self.encoder.module.train()
+
+    def _save(self) -> None:
+        if self.checkpoints is None:
+            return
+        weights = self.encoder.module.state_dict()
+        self.at.checkpoint = self.checkpoints.save_weights(self.at.step, weights)
+        tensors, values = self.recipe.state()
+        packed = {f"weights/{name}": value for name, value in weights.items()}
+        packed |= {
+            f"moments/{n}": v for n, v in moments(self.encoder.module, self.optimizer).items()
+        }
+        packed |= {f"recipe/{name}": value for name, value in tensors.items()}
+        place = {k: getattr(self.at, k) for k in ("step", "phase", "position", "streams")}
+        self.checkpoints.save_last(packed, {**place, "recipe": values})
+
+    def _resume(self) -> None:
+        if self.checkpoints is None:
+            raise RunError("Resuming needs the folder of the run's checkpoints. Name it.")
+        packed, values = self.checkpoints.load_last()
+        part: dict[str, dict[str, torch.Tensor]] = {"weights": {}, "moments": {}, "recipe": {}}
+        for name, value in packed.items():
+            kind, rest = name.split("/", 1)
+            part[kind][rest] = value
+        self.encoder.module.load_state_dict(part["weights"])
+        load_moments(self.encoder.module, self.optimizer, part["moments"])
+        self.recipe.load_state(part["recipe"], values["recipe"])
+        for name in ("step", "phase", "position", "streams"):
+            setattr(self.at, name, values[name])
+        self._record("resume")
+
+    def _pace(self) -> Record:
+        """Pairs per second of training alone, and seconds left at that pace."""
+        each = self.at.seconds / max(1, self.at.pairs)
+        left = max(0, self.recipe.total - self.at.step) * self.settings.batch * each
+        return {"pairs_per_second": 1 / each if each else 0.0, "eta_seconds": left}
+
+    def _record(self, kind: str, **figures: Any) -> None:
+        total = max(self.recipe.total, self.at.step)
+        self.on_record({"kind": kind, "step": self.at.step, "total": total, **figures})
+
+    def _finish(self, stopped: bool) -> Outcome:
+        path = None
+        if stopped:
+            self._save()
+        elif self.checkpoints is not None:
+            path = self.checkpoints.save_final(self.encoder.module.state_dict())
+        self._evaluate()
+        self.encoder.module.eval()
+        path = path or self.at.checkpoint
+        speed = self.at.pairs / self.at.seconds if self.at.seconds else 0.0
+        total = max(self.recipe.total, self.at.step)
+        return Outcome(
+            self.at.step, total, stopped, self.at.evaluation, path, self.at.seconds, speed
+        )
