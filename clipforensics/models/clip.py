@@ -37,7 +37,8 @@ class OpenClipEncoder:
         mean: Sequence[float] = OPENAI_MEAN,
         std: Sequence[float] = OPENAI_STD,
     ) -> None:
-        self.module = module.to(device).eval()
+        # channels last is how the pictures lie in memory; convolutions run up to twice as fast
+        self.module = module.to(device, memory_format=torch.channels_last).eval()
         self.tokenize = tokenizer
         self.device = device
         self.side = _side_of(module)
