@@ -1,0 +1,90 @@
+"""Settings of the detectors: density, reference sets, and the map."""
+
+from typing import Any, Literal, get_args
+
+from pydantic import Field, field_validator
+
+from clipforensics.config.settings import Settings
+
+DetectorName = Literal["lof", "slof", "dao", "dao_pow", "kdist", "lid", "iforest"]
+DETECTORS: tuple[DetectorName, ...] = get_args(DetectorName)
+DETECTOR_TITLES: dict[DetectorName, str] = {
+    "lof": "LOF",
+    "slof": "SLOF",
+    "dao": "DAO",
+    "dao_pow": "DAO, power form",
+    "kdist": "k-distance",
+    "lid": "LID",
+    "iforest": "Isolation Forest",
+}
+MIN_REFERENCE = 2
+
+
+class DensitySettings(Settings):
+    """How the local density of an embedding is measured."""
+
+    k: int = Field(
+        default=16, ge=1, le=4096, title="Neighbours", description="never the point itself"
+    )
+    k_lid: int | None = Field(
+        default=None,
+        ge=2,
+        le=4096,
+        title="Neighbours for LID",
+        description="empty means as many as above; LID alone is steadier at 64",
+    )
+
+    @property
+    def lid_neighbours(self) -> int:
+        """The neighbours that LID reads: `k_lid`, or `k` where it is empty."""
+        return self.k if self.k_lid is None else self.k_lid
+
+
+class ReferenceSettings(Settings):
+    """Which embeddings each one is compared with.
+
+    A random reference set holds far fewer poisons than k, the whole set many more: there the
+    poisons become each other's neighbours and look normal.
+    """
+
+    reference_size: int | Literal["all"] = Field(
+        default=2048,
+        title="Reference size",
+        description="embeddings in a random reference set, or all (which hides frequent poison)",
+    )
+    draws: int = Field(
+        default=5,
+        ge=1,
+        le=1000,
+        title="Draws",
+        description="random reference sets averaged per row",
+    )
+    seed: int = Field(default=0, ge=0, title="Seed", description="of the random draws")
+    normalize: bool = Field(
+        default=False,
+        title="Normalize features",
+        description="score by angle alone; raw features keep the length, which a trigger raises",
+    )
+
+    @field_validator("reference_size", mode="before")
+    @classmethod
+    def _size_or_all(cls, value: Any) -> Any:
+        # a union would answer with one complaint per member
+        if value == "all":
+            return value
+        try:
+            size = int(value) if not isinstance(value, bool | float) or value % 1 else int(value)
+        except (TypeError, ValueError):
+            size = 0
+        if size < MIN_REFERENCE:
+            raise ValueError(f"Give a whole number of at least {MIN_REFERENCE}, or all")
+        return size
+
+
+class MapSettings(Settings):
+    """How the two-dimensional map is drawn. Scores never come from it."""
+
+    n_neighbours: int = Field(
+        default=15, ge=2, le=200, title="Neighbours on the map", description="the point included"
+    )
+    seed: int = Field(default=0, ge=0, title="Seed", description="equal seeds draw equal maps")

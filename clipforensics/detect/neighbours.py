@@ -1,0 +1,171 @@
+"""Exact nearest neighbours. FAISS lives only here.
+
+FAISS finds candidates fast, in float32, from |x|² + |y|² - 2x·y, which cancels badly for
+near-duplicates. So a few spare candidates are asked for, every distance is computed again from
+the differences in float64, and a bound on FAISS's rounding proves that none was missed; rows it
+cannot prove are searched again, slowly and exactly.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Float64, Int64
+
+from clipforensics.detect.embeddings import as_float, check_embeddings
+from clipforensics.errors import ConfigError, DataError
+
+SPARE = 8  # candidates beyond the k wanted
+QUERIES = 4096  # rows searched at a time
+BLOCK_NUMBERS = 200_000  # differences held at a time: they stay in the processor's cache
+FORCE_NUMBERS = 4_000_000
+
+
+class Neighbours(NamedTuple):
+    """The k nearest others of every row, nearest first.
+
+    Attributes:
+        dist: [n, k] Euclidean distances, not squared.
+        ids: [n, k] int64 row numbers.
+    """
+
+    dist: np.ndarray
+    ids: np.ndarray
+
+
+def neighbours(
+    x: Float[np.ndarray, "n d"],
+    k: int,
+    reference: Float[np.ndarray, "m d"] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Neighbours:
+    """Find the k nearest embeddings of every row, exactly.
+
+    Args:
+        x: one embedding per row.
+        k: how many neighbours; a row of x is never its own.
+        reference: look among these rows instead, of which none is a row of x.
+        progress: told (rows done, rows in all).
+
+    Returns:
+        `dist` float64 [n, k], nearest first, equal distances by id, and `ids` int64 [n, k]: rows
+        of x, or of the reference.
+
+    Raises:
+        ConfigError: there are not k others.
+        DataError: x or reference is empty, not finite, or of different width.
+    """
+    check_embeddings(x)
+    if reference is not None:
+        check_embeddings(reference)
+        if reference.shape[1] != x.shape[1]:
+            raise DataError(
+                f"The reference has {reference.shape[1]} numbers per row, the embeddings have "
+                f"{x.shape[1]}. Embed both with the same model."
+            )
+    check_k(k, len(x) if reference is None else len(reference), alone=reference is None)
+    search = _Search(as_float(x if reference is None else reference))
+    dist, ids = np.empty((len(x), k)), np.empty((len(x), k), dtype=np.int64)
+    for start in range(0, len(x), QUERIES):
+        part = slice(start, min(start + QUERIES, len(x)))
+        own = np.arange(part.start, part.stop) if reference is None else None
+        dist[part], ids[part] = search.nearest(as_float(x[part]), k, own)
+        if progress is not None:
+            progress(part.stop, len(x))
+    return Neighbours(dist, ids)
+
+
+def whole_set_graph(
+    x: Float[np.ndarray, "n d"], k: int, progress: Callable[[int, int], None] | None = None
+) -> Neighbours:
+    """The neighbour graph of all rows, for the map, near-duplicates and the gallery.
+
+    Not for ranking: poison that is more frequent than k hides in it.
+
+    Returns:
+        `dist` float32 [n, k] and `ids` int64 [n, k], compact enough to be kept as evidence.
+
+    Raises:
+        ConfigError, DataError: as `neighbours`.
+    """
+    dist, ids = neighbours(x, k, progress=progress)
+    return Neighbours(dist.astype(np.float32), ids)
+
+
+def check_k(k: int, n: int, alone: bool = True) -> None:
+    """Refuse k if n embeddings do not hold k neighbours; `alone`: one of them is the row itself.
+
+    Raises:
+        ConfigError: k is below 1 or too large.
+    """
+    if k < 1:
+        raise ConfigError(f"k={k} asks for no neighbour. Raise k to 1 or more.")
+    if n < k + alone:
+        cure = f"Lower k to {n - alone} or less." if n > alone else "Add embeddings."
+        raise ConfigError(f"k={k} needs at least {k + alone} embeddings, got {n}. {cure}")
+
+
+class _Search:
+    """Set the points once, ask often."""
+
+    def __init__(self, points: Float[np.ndarray, "m d"]) -> None:
+        # scaling by a power of two is exact, and keeps every square within float32
+        self.exponent = int(np.frexp(np.abs(points).max())[1])
+        self.points = np.ldexp(points, -self.exponent)
+        self.middle = self.points.mean(axis=0, dtype=np.float64).astype(points.dtype)
+        self.centred = self._centre(self.points)
+
+    def nearest(
+        self, queries: Float[np.ndarray, "q d"], k: int, own: Int64[np.ndarray, " q"] | None
+    ) -> tuple[Float64[np.ndarray, "q k"], Int64[np.ndarray, "q k"]]:
+        import faiss
+
+        wanted = min(k + (own is not None) + SPARE, len(self.points))
+        queries = np.ldexp(queries, -self.exponent)
+        centred = self._centre(queries)
+        rough, found = faiss.knn(centred, self.centred, wanted)
+        square, ids = self._closest(queries, found, k, own)
+        if wanted < len(self.points):
+            for row in np.flatnonzero(~_proved(centred, rough[:, -1], square[:, -1])):
+                mine = None if own is None else own[row : row + 1]
+                every = np.arange(len(self.points))[None]
+                square[row], ids[row] = self._closest(queries[row : row + 1], every, k, mine)
+        return np.ldexp(np.sqrt(square), self.exponent), ids
+
+    def _centre(self, points: Float[np.ndarray, "m d"]) -> Float32[np.ndarray, "m d"]:
+        return np.ascontiguousarray(points - self.middle, dtype=np.float32)
+
+    def _closest(
+        self,
+        queries: Float[np.ndarray, "q d"],
+        found: Int64[np.ndarray, "q c"],
+        k: int,
+        own: Int64[np.ndarray, " q"] | None,
+    ) -> tuple[Float64[np.ndarray, "q k"], Int64[np.ndarray, "q k"]]:
+        """The k nearest of the candidates, by squared distance then id, without the row itself."""
+        square = np.empty(found.shape)
+        step = max(1, BLOCK_NUMBERS // (found.shape[1] * queries.shape[1]))
+        for start in range(0, len(queries), step):
+            part = slice(start, start + step)
+            apart = np.subtract(self.points[found[part]], queries[part, None], dtype=np.float64)
+            square[part] = np.einsum("qcd,qcd->qc", apart, apart)
+        if own is not None:  # by id: with duplicates, the row itself need not come first
+            square[found == own[:, None]] = np.inf
+        order = np.lexsort((found, square), axis=-1)[:, :k]
+        return np.take_along_axis(square, order, 1), np.take_along_axis(found, order, 1)
+
+
+def _proved(
+    centred: Float32[np.ndarray, "q d"],
+    rough_last: Float32[np.ndarray, " q"],
+    square_kth: Float64[np.ndarray, " q"],
+) -> Bool[np.ndarray, " q"]:
+    """Whether no row outside the candidates can be nearer than the k-th one inside.
+
+    A missed row's rough squared distance is at least the last candidate's. If it were nearer than
+    the k-th, its length would be at most |q| + r_k, so rounding could have moved it by at most
+    (d + 8)·eps·(2|q| + r_k)². Nothing is nearer than 0.
+    """
+    reach = 2 * np.linalg.norm(centred, axis=1).astype(np.float64) + np.sqrt(square_kth)
+    slack = (centred.shape[1] + 8) * np.finfo(np.float32).eps * reach**2
+    return (square_kth == 0) | (rough_last - slack > square_kth)
