@@ -1,0 +1,29 @@
+"""Passes over a small pool that end after a given number of steps."""
+
+import numpy as np
+
+from clipforensics.errors import ConfigError
+
+
+def check_pool(n: int, batch: int) -> None:
+    """Refuse a pool below one batch.
+
+    Raises:
+        ConfigError: with both numbers, and the batch that fits.
+    """
+    if n < batch:
+        raise ConfigError(
+            f"batch={batch} needs at least {batch} clean pairs, {n} could be curated. "
+            f"Lower the batch to {n} or less, or ask for more pairs."
+        )
+
+
+def pass_rows(number: int, n: int, batch: int, steps: int, seed: int) -> np.ndarray | None:
+    """Rows of pass `number`; the last pass is cut to the steps that are left, None follows it."""
+    each = n // batch
+    left = steps - number * each
+    if left <= 0:
+        return None
+    if left >= each:
+        return np.arange(n)
+    return np.random.default_rng([seed, number, 41]).permutation(n)[: left * batch]

@@ -1,0 +1,36 @@
+"""Embed training rows and score pairs, in evaluation mode, un-augmented, without gradient."""
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from clipforensics.models.clip import OpenClipEncoder
+from clipforensics.train.recipe import TrainingData
+
+
+@torch.no_grad()
+def embed_rows(
+    encoder: OpenClipEncoder, data: TrainingData, rows: np.ndarray, batch: int
+) -> tuple[Tensor, Tensor]:
+    """Unit embeddings of pictures and captions, float32 [len(rows), d] each, on the CPU."""
+    module, was_training = encoder.module, encoder.module.training
+    module.eval()
+    pictures, texts = [], []
+    for start in range(0, len(rows), batch):
+        picked = torch.from_numpy(np.asarray(rows[start : start + batch], np.int64))
+        seen = module.encode_image(encoder.normalize(data.frames[picked]))  # pyright: ignore
+        said = module.encode_text(data.tokens[picked].to(encoder.device))  # pyright: ignore
+        pictures.append(F.normalize(seen.float()).cpu())
+        texts.append(F.normalize(said.float()).cpu())
+    module.train(was_training)
+    return torch.cat(pictures), torch.cat(texts)
+
+
+def alignment(encoder: OpenClipEncoder, data: TrainingData, batch: int) -> np.ndarray:
+    """Cosine of every picture with its own caption, float64 [n].
+
+    The released SafeCLIP scores augmented views, which is noisy and may crop the trigger away.
+    """
+    pictures, texts = embed_rows(encoder, data, np.arange(len(data)), batch)
+    return (pictures.double() * texts.double()).sum(dim=1).numpy()
