@@ -1,0 +1,1 @@
+"""The case folder: frozen settings, write-once evidence, and the reviewers' decisions."""

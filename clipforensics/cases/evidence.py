@@ -1,0 +1,146 @@
+"""Evidence: files written once, all at once, in a folder named by the hash of what made them.
+
+A reader sees a finished folder or none. `made.json` in it says what made it and holds the SHA-256
+of each file, so that `check` can tell whether it changed since.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from clipforensics.cases.provenance import sha256_path, utc_now, versions
+from clipforensics.config.settings import digest
+from clipforensics.errors import CaseError
+
+MADE = "made.json"
+
+
+class HasFolder(Protocol):
+    """Anything with a case folder."""
+
+    @property
+    def dir(self) -> Path: ...
+
+
+def evidence_dir(case: HasFolder, kind: str, key: Mapping[str, Any]) -> Path:
+    """Where the evidence of this kind and key lies, or will lie; nothing is created.
+
+    Args:
+        case: the case.
+        kind: a folder name such as "embeddings".
+        key: everything that decides the content, as JSON values: settings, seed, input hashes.
+    """
+    return case.dir / "evidence" / kind / digest({"kind": kind, **key})[:24]
+
+
+def is_made(folder: Path) -> bool:
+    """Whether this evidence is finished."""
+    return (folder / MADE).is_file()
+
+
+def read_made(folder: Path) -> dict[str, Any]:
+    """What made this evidence.
+
+    Raises:
+        CaseError: the evidence is missing or its record is damaged.
+    """
+    try:
+        return json.loads((folder / MADE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CaseError(f"No finished evidence at {folder}. Run the step that makes it.") from None
+    except (OSError, ValueError):
+        raise CaseError(f"{folder / MADE} is damaged. Remove the folder and run again.") from None
+
+
+@contextmanager
+def writing(folder: Path, key: Mapping[str, Any], **about: Any) -> Iterator[Path]:
+    """Give a temporary folder to fill; on a clean exit it becomes `folder`, else it vanishes.
+
+    Finished evidence is never replaced: whoever comes second throws the own copy away.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        yield temporary
+        publish(temporary, folder, key, **about)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def part_of(folder: Path) -> Path:
+    """The folder in which resumable evidence grows until `publish` renames it."""
+    return folder.with_name(f"{folder.name}.part")
+
+
+def publish(part: Path, folder: Path, key: Mapping[str, Any], **about: Any) -> None:
+    """Seal a filled folder: hash its files, write `made.json`, make it read-only, rename it.
+
+    Args:
+        part: the filled folder, beside `folder`.
+        folder: its final name, from `evidence_dir`.
+        key: what made it, as given to `evidence_dir`.
+        about: further facts worth keeping, such as seconds or the device.
+    """
+    files = {
+        str(path.relative_to(part)): sha256_path(path)
+        for path in sorted(part.rglob("*"))
+        if path.is_file() and path.name != MADE
+    }
+    made = {"key": dict(key), "files": files, "made": utc_now(), "versions": versions(), **about}
+    write_json(part / MADE, made)
+    for name in (*files, MADE):
+        (part / name).chmod(0o444)
+    os.chmod(part, 0o755)  # mkdtemp's own 0700 would lock a colleague out
+    try:
+        os.rename(part, folder)
+    except OSError as problem:
+        if not is_made(folder):
+            raise CaseError(
+                f"{folder} cannot become evidence ({problem.strerror}): something else is there. "
+                "Remove it and run again."
+            ) from None
+
+
+def check(folder: Path) -> list[str]:
+    """One sentence for each file that is missing or changed since it became evidence."""
+    problems = []
+    for name, expected in read_made(folder)["files"].items():
+        path = folder / name
+        if not path.is_file():
+            problems.append(f"{path} is missing. Restore it, or remove {folder} and run again.")
+            continue
+        found = sha256_path(path)
+        if found != expected:
+            problems.append(
+                f"{path} changed since it became evidence: expected SHA-256 {expected[:12]}…, "
+                f"found {found[:12]}…. Restore it, or remove {folder} and run again."
+            )
+    return problems
+
+
+def check_all(case: HasFolder) -> list[str]:
+    """`check` of every finished evidence folder of a case."""
+    records = sorted((case.dir / "evidence").glob(f"*/*/{MADE}"))
+    # a name with a dot is a folder still being filled
+    finished = [path.parent for path in records if "." not in path.parent.name]
+    return [problem for folder in finished for problem in check(folder)]
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON durably and all at once: temporary name, fsync, rename."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(value, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp's own 0600 would lock a colleague out
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

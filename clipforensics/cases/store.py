@@ -1,0 +1,333 @@
+"""The reviewers' decisions: one SQLite file per case, an append-only log whose entries are chained.
+
+Each entry holds the hash of the one before it, so a changed or removed entry breaks every later
+hash. Current verdicts are a view over the log; undo is a new entry that takes an old one back. A
+chain cannot show that its own tail was cut off: keep `head()` elsewhere and give it to `verify`.
+"""
+
+import json
+import sqlite3
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clipforensics.cases.provenance import utc_now
+from clipforensics.cases.schema import (
+    FIRST_HASH,
+    GUARD_NAMES,
+    GUARDS,
+    SCHEMA,
+    chained,
+    columns_of,
+)
+from clipforensics.config.settings import digest
+from clipforensics.errors import CaseError, ConfigError
+
+KINDS = ("sample", "label", "trigger")
+VERDICTS = ("suspicious", "benign", "unsure", "duplicate")
+MAX_TEXT = 10_000
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the log; `after` is what holds from then on, None when nothing does."""
+
+    number: int
+    time: str
+    actor: str
+    action: str
+    kind: str
+    subject: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    group: str
+    undoes: int | None
+    previous: str
+    hash: str
+
+    @property
+    def verdict(self) -> str | None:
+        """The verdict that holds after this entry."""
+        return self.after["verdict"] if self.after else None
+
+    @property
+    def reviewer(self) -> str:
+        """Who made the decision that holds after this entry."""
+        return self.after["reviewer"] if self.after else self.actor
+
+    @property
+    def reason(self) -> str:
+        """The reason code of the decision that holds after this entry."""
+        return self.after["reason"] if self.after else ""
+
+    @property
+    def note(self) -> str:
+        """The note of the decision that holds after this entry."""
+        return self.after["note"] if self.after else ""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Samples picked on the map: the polygon drawn, in which space, and the ids inside it."""
+
+    id: str
+    name: str
+    polygon: list
+    space: str
+    ids: list[str]
+    time: str
+
+
+class ReviewStore:
+    """Opens the file for each action, so that several tabs and processes can work at once."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+
+    def create(self) -> None:
+        """Make the file with its tables and guards; an existing store stays as it is."""
+        with self._connection(create=True) as db:
+            db.execute("PRAGMA journal_mode=WAL")
+            db.executescript(SCHEMA + GUARDS)
+
+    def decide(
+        self, kind: str, subject: str, verdict: str, reviewer: str,
+        reason: str = "", note: str = "", group: str | None = None,
+    ) -> Entry:  # fmt: skip
+        """Record a verdict on one sample, label or trigger; see `decide_many`."""
+        return self.decide_many(kind, [subject], verdict, reviewer, reason, note, group)[0]
+
+    def decide_many(
+        self, kind: str, subjects: Sequence[str], verdict: str, reviewer: str,
+        reason: str = "", note: str = "", group: str | None = None,
+    ) -> list[Entry]:  # fmt: skip
+        """Record one verdict on many subjects as one group, all or none; undone as one.
+
+        Args:
+            kind: sample, label or trigger.
+            subjects: pair ids, label names or trigger ids.
+            verdict: suspicious, benign, unsure or duplicate.
+            reviewer: who decides; signs the entries.
+            reason: a short reason code.
+            note: free text.
+            group: joins several calls into one undoable group; a fresh one when None.
+
+        Raises:
+            ConfigError: an unknown kind or verdict, no reviewer, or a text too long.
+        """
+        _check(kind, subjects, verdict, reviewer, reason, note)
+        group = group or uuid.uuid4().hex
+        with self._connection(write=True) as db:
+            log = _Log(db)
+            entries = []
+            for subject in dict.fromkeys(subjects):
+                before = log.current(kind, subject)
+                after = {
+                    "decision": log.count + 1, "verdict": verdict, "reviewer": reviewer,
+                    "reason": reason, "note": note,
+                }  # fmt: skip
+                entries.append(log.add(reviewer, "decide", kind, subject, before, after, group))
+        return entries
+
+    def undo(self, reviewer: str) -> Entry | None:
+        """Take back this reviewer's latest group of decisions that is not yet taken back.
+
+        What held before holds again, unless somebody decided the subject since: then the newer
+        verdict stays, and the new entry records that nothing changed.
+
+        Returns:
+            The last entry written, or None when there is nothing left to undo.
+        """
+        with self._connection(write=True) as db:
+            log, entry = _Log(db), None
+            decisions = log.latest_group(reviewer)
+            group = uuid.uuid4().hex
+            for old in reversed(decisions):
+                now = log.current(old.kind, old.subject)
+                after = old.before if now == old.after else now
+                entry = log.add(
+                    reviewer, "undo", old.kind, old.subject, now, after, group, old.number
+                )
+        return entry
+
+    def current(self, kind: str) -> dict[str, Entry]:
+        """The verdicts that hold now, by subject, in the order they came to hold."""
+        with self._connection() as db:
+            rows = db.execute("SELECT * FROM holding WHERE kind = ? ORDER BY number", (kind,))
+            return {row["subject"]: _entry(row) for row in rows}
+
+    def entries(self) -> list[Entry]:
+        """The whole log, oldest first."""
+        with self._connection() as db:
+            return [_entry(row) for row in db.execute("SELECT * FROM log ORDER BY number")]
+
+    def head(self) -> tuple[str, int]:
+        """Hash of the last entry and the number of entries; print both on every report."""
+        with self._connection() as db:
+            log = _Log(db)
+            return log.last, log.count
+
+    def verify(self, head: tuple[str, int] | None = None) -> list[str]:
+        """Recompute the chain; one sentence for each fault, none when the log is whole.
+
+        Args:
+            head: hash and count printed earlier; shows a log whose tail was cut off.
+        """
+        with self._connection() as db:
+            rows = db.execute("SELECT * FROM log ORDER BY number").fetchall()
+            guards = {row["name"] for row in db.execute("SELECT name FROM sqlite_master")}
+        problems = [
+            f"The guard {name} is missing from {self.path}."
+            for name in GUARD_NAMES
+            if name not in guards
+        ]
+        previous, hashes = FIRST_HASH, []
+        for place, row in enumerate(rows, 1):
+            hashes.append(row["hash"])
+            if row["number"] != place:
+                problems.append(f"Entry {place} of {self.path} is missing.")
+                break
+            if row["previous"] != previous or row["hash"] != chained(row):
+                problems.append(f"Entry {place} of {self.path} was changed after it was written.")
+            previous = row["hash"]
+        if head is not None and (len(hashes) < head[1] or head[0] not in (FIRST_HASH, *hashes)):
+            problems.append(
+                f"{self.path} holds {len(hashes)} entries and not the head {head[0][:12]}… of "
+                f"{head[1]}: its tail was cut off or replaced."
+            )
+        return problems
+
+    def save_selection(self, name: str, polygon: Sequence, space: str, ids: Sequence[str]) -> str:
+        """Keep a selection made on the map; equal selections have one id.
+
+        Args:
+            name: how it is called on screen.
+            polygon: [[x, y], …] in map coordinates.
+            space: which map: the key of the projection.
+            ids: pair ids inside the polygon.
+        """
+        content = {"name": name, "polygon": [list(p) for p in polygon], "space": space}
+        content["ids"] = list(ids)
+        name_of_it = digest(content)[:12]
+        with self._connection(write=True) as db:
+            db.execute(
+                "INSERT OR IGNORE INTO selection VALUES (?, ?, ?)",
+                (name_of_it, json.dumps(content), utc_now()),
+            )
+        return name_of_it
+
+    def selection(self, sel_id: str) -> Selection:
+        """One selection.
+
+        Raises:
+            CaseError: no selection has this id.
+        """
+        with self._connection() as db:
+            row = db.execute("SELECT * FROM selection WHERE id = ?", (sel_id,)).fetchone()
+        if row is None:
+            raise CaseError(f"No selection {sel_id!r} in {self.path}. Select again on the map.")
+        return _selection(row)
+
+    def selections(self) -> list[Selection]:
+        """All selections, newest first."""
+        with self._connection() as db:
+            rows = db.execute("SELECT * FROM selection ORDER BY time DESC, rowid DESC")
+            return [_selection(row) for row in rows]
+
+    @contextmanager
+    def _connection(
+        self, write: bool = False, create: bool = False
+    ) -> Iterator[sqlite3.Connection]:
+        if not create and not self.path.is_file():
+            raise CaseError(f"No decisions at {self.path}. Restore the file from a backup.")
+        db = None
+        try:
+            db = sqlite3.connect(self.path, timeout=30, isolation_level=None)
+            db.row_factory = sqlite3.Row
+            db.execute("PRAGMA synchronous=FULL")  # a verdict survives a power cut
+            if create:
+                yield db
+                return
+            # a writer takes its turn before it reads the head; readers never wait
+            db.execute("BEGIN IMMEDIATE" if write else "BEGIN")
+            with db:
+                yield db
+        except sqlite3.DatabaseError as problem:
+            raise CaseError(f"{self.path} cannot be used: {problem}. Restore a backup.") from None
+        finally:
+            if db is not None:
+                db.close()
+
+
+class _Log:
+    """The log inside one transaction."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        row = db.execute("SELECT number, hash FROM log ORDER BY number DESC LIMIT 1").fetchone()
+        self.count, self.last = (row["number"], row["hash"]) if row else (0, FIRST_HASH)
+
+    def current(self, kind: str, subject: str) -> dict[str, Any] | None:
+        row = self._db.execute(
+            "SELECT after FROM log WHERE kind = ? AND subject = ? ORDER BY number DESC LIMIT 1",
+            (kind, subject),
+        ).fetchone()
+        return json.loads(row["after"]) if row else None
+
+    def latest_group(self, actor: str) -> list[Entry]:
+        rows = self._db.execute(
+            """SELECT * FROM log WHERE action = 'decide' AND actor = :actor AND grp = (
+                   SELECT grp FROM log AS d WHERE action = 'decide' AND actor = :actor
+                   AND NOT EXISTS (SELECT 1 FROM log WHERE undoes = d.number)
+                   ORDER BY number DESC LIMIT 1)
+               AND NOT EXISTS (SELECT 1 FROM log AS u WHERE u.undoes = log.number)
+               ORDER BY number""",
+            {"actor": actor},
+        )
+        return [_entry(row) for row in rows]
+
+    def add(
+        self, actor: str, action: str, kind: str, subject: str, before: Any, after: Any,
+        group: str, undoes: int | None = None,
+    ) -> Entry:  # fmt: skip
+        self.count += 1
+        row = {
+            "number": self.count, "time": utc_now(), "actor": actor, "action": action,
+            "kind": kind, "subject": subject, "before": json.dumps(before, sort_keys=True),
+            "after": json.dumps(after, sort_keys=True), "grp": group, "undoes": undoes,
+            "previous": self.last,
+        }  # fmt: skip
+        row["hash"] = self.last = chained(row)
+        names = columns_of(row)
+        marks = ", ".join(f":{name}" for name in names)
+        self._db.execute(f"INSERT INTO log ({', '.join(names)}) VALUES ({marks})", row)
+        return _entry(row)
+
+
+def _entry(row: Any) -> Entry:
+    values = {name: row[name] for name in columns_of(row)}
+    values["group"] = values.pop("grp")
+    before, after = json.loads(values.pop("before")), json.loads(values.pop("after"))
+    return Entry(before=before, after=after, **values)
+
+
+def _selection(row: sqlite3.Row) -> Selection:
+    return Selection(id=row["id"], time=row["time"], **json.loads(row["content"]))
+
+
+def _check(
+    kind: str, subjects: Sequence[str], verdict: str, reviewer: str, reason: str, note: str
+) -> None:
+    if kind not in KINDS:
+        raise ConfigError(f"A verdict is about a {', '.join(KINDS)}; got {kind!r}.")
+    if verdict not in VERDICTS:
+        raise ConfigError(f"A verdict is one of {', '.join(VERDICTS)}; got {verdict!r}.")
+    if not reviewer.strip():
+        raise ConfigError("A verdict needs the reviewer's name. Enter it on the Case page.")
+    if not subjects or not all(subjects):
+        raise ConfigError(f"A verdict needs at least one {kind}. Select some first.")
+    if max(len(text) for text in (*subjects, reviewer, reason, note)) > MAX_TEXT:
+        raise ConfigError(f"A text is longer than {MAX_TEXT:,} characters. Shorten it.")

@@ -1,0 +1,36 @@
+"""What a scan computes: which detectors, against which references, and the map."""
+
+from pydantic import Field, field_validator
+
+from clipforensics.config.detect import (
+    DensitySettings,
+    DetectorName,
+    MapSettings,
+    ReferenceSettings,
+)
+from clipforensics.config.settings import Settings
+
+
+class ScanSettings(Settings):
+    """Embed, neighbours, map, and one score a row from each detector; the first one ranks."""
+
+    detectors: tuple[DetectorName, ...] = Field(
+        default=("slof", "lof", "dao", "kdist", "lid", "iforest"),
+        min_length=1,
+        title="Detectors",
+        description="the first one ranks, the others are kept beside it",
+    )
+    density: DensitySettings = Field(default=DensitySettings(), title="Density")
+    reference: ReferenceSettings = Field(default=ReferenceSettings(), title="Reference sets")
+    map: MapSettings = Field(default=MapSettings(), title="Map")
+    device: str = Field(
+        default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", title="Device",
+        description="auto takes CUDA when there is one",
+    )  # fmt: skip
+
+    @field_validator("detectors")
+    @classmethod
+    def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(names)) < len(names):
+            raise ValueError("Name each detector once")
+        return names

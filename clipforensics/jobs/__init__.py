@@ -1,0 +1,1 @@
+"""Jobs: detached processes that leave everything they know in a run folder."""

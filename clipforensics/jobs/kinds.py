@@ -1,0 +1,9 @@
+"""Which jobs there are, by name; each is imported only when it runs."""
+
+KINDS = {
+    "scan": "clipforensics.jobs.scan:run",
+    "triggers": "clipforensics.jobs.triggers:run",
+    "repair": "clipforensics.jobs.repair:run",
+    "lab": "clipforensics.jobs.lab:run",
+    "demo": "clipforensics.jobs.demo:run",
+}
