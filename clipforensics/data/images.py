@@ -41,15 +41,14 @@ def decode_picture(
             with Image.open(io.BytesIO(content)) as picture:
                 width, height = picture.size
                 if width * height > max_pixels:
-                    raise DataError(
-                        f"{name} has {width:,} x {height:,} pixels; at most {max_pixels:,} are "
-                        "decoded. Shrink the picture, or remove its row."
-                    )
+                    raise _too_large(name, f"{width:,} x {height:,}", max_pixels)
                 picture.seek(0)
                 return np.array(_on_white(picture))
     except DataError:
         raise
-    except (UnidentifiedImageError, Image.DecompressionBombError):
+    except Image.DecompressionBombError:  # Pillow's own limit, reached while opening
+        raise _too_large(name, "far too many", max_pixels) from None
+    except UnidentifiedImageError:
         raise DataError(f"{name} is no picture that can be decoded. Remove its row.") from None
     # Pillow's decoders raise almost anything on a damaged file; each of these means just that
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, OverflowError,
@@ -116,6 +115,13 @@ def thumbnail(picture: np.ndarray, longest: int = 192) -> bytes:
     buffer = io.BytesIO()
     image.resize(size, way).save(buffer, "WEBP", quality=80)
     return buffer.getvalue()
+
+
+def _too_large(name: str, size: str, max_pixels: int) -> DataError:
+    return DataError(
+        f"{name} has {size} pixels; at most {max_pixels:,} are decoded. "
+        "Shrink the picture, or remove its row."
+    )
 
 
 def _on_white(picture: Image.Image) -> Image.Image:

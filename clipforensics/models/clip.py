@@ -176,8 +176,7 @@ def _encoder(
     module: nn.Module, config: dict[str, Any], device: str, fingerprint: str | None
 ) -> OpenClipEncoder:
     length = config["text_cfg"].get("context_length", 77)
-    # "ViT-B-32" only names the tokenizer: open_clip's own byte-pair vocabulary, which it ships
-    tokenizer = open_clip.get_tokenizer("ViT-B-32", context_length=length)
+    tokenizer = open_clip.SimpleTokenizer(context_length=length)
     pixels = config.get("preprocess_cfg", {})
     return OpenClipEncoder(
         module,

@@ -1,0 +1,102 @@
+"""Tables of pairs, friendly and hostile."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clipforensics.data.images import write_png
+from clipforensics.data.pairs import Pairs, read_pairs, write_pairs
+from clipforensics.errors import DataError
+
+
+def table(folder: Path, text: str, name: str = "pairs.csv") -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("filepath\ttitle\na.png\ta dog, asleep\n", "train.tsv"),
+        ('image,caption\na.png,"a dog, asleep"\n', "train.csv"),
+        ("file_name|text\na.png|a dog, asleep\n", "results.csv"),
+    ],
+)
+def test_separators_and_column_names_of_the_field_are_known(tmp_path, text, name):
+    pairs = read_pairs(table(tmp_path, text, name))
+    assert pairs.captions == ("a dog, asleep",)
+    assert pairs.paths == (tmp_path / "a.png",)
+
+
+def test_a_table_comes_back_equal(tmp_path):
+    paths = (tmp_path / "images" / "a.png", tmp_path / "images" / "b.png")
+    pairs = Pairs(("1", "2"), ('say "hi",\nthere', "=1+1"), paths, ("dog", "cat"))
+    write_pairs(tmp_path / "pairs.csv", pairs)
+    assert read_pairs(tmp_path) == pairs
+
+
+def test_missing_columns_are_named(tmp_path):
+    with pytest.raises(DataError, match="no caption column: looked for title.*found filepath, size"):
+        read_pairs(table(tmp_path, "filepath,size\na.png,3\n"))
+
+
+@pytest.mark.parametrize("name", ["../secret.png", "/etc/passwd", "images/../../x.png"])
+def test_paths_that_escape_are_refused(tmp_path, name):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    with pytest.raises(DataError, match="outside"):
+        read_pairs(table(folder, f"filepath,title\n{name},x\n"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no pair"),
+        ("filepath,title\n", "no pair"),
+        ("filepath,title\na.png\n", "Row 2 .* has 1 fields"),
+        ("id,filepath,title\n1,a.png,x\n1,b.png,y\n", "Row 3 .* repeats the id '1'"),
+    ],
+)
+def test_broken_tables_are_one_sentence(tmp_path, text, message):
+    with pytest.raises(DataError, match=message):
+        read_pairs(table(tmp_path, text))
+
+
+def test_binary_files_are_no_tables(tmp_path, rng):
+    (tmp_path / "pairs.csv").write_bytes(rng.bytes(5000))
+    with pytest.raises(DataError):
+        read_pairs(tmp_path)
+
+
+def test_no_table_at_all(tmp_path):
+    with pytest.raises(DataError, match="No pairs at"):
+        read_pairs(tmp_path / "nothing.csv")
+
+
+def test_captions_may_share_a_picture(tmp_path):
+    pairs = read_pairs(table(tmp_path, "filepath,title\na.png,x\na.png,y\n"))
+    assert len(set(pairs.ids)) == 2
+
+
+def test_the_hash_depends_on_every_field(tmp_path):
+    base = Pairs(("1",), ("a",), (Path("x.png"),))
+    others = [
+        Pairs(("2",), ("a",), (Path("x.png"),)),
+        Pairs(("1",), ("b",), (Path("x.png"),)),
+        Pairs(("1",), ("a",), (Path("y.png"),)),
+        Pairs(("1a",), ("",), (Path("x.png"),)),
+    ]
+    assert len({base.sha256, *(other.sha256 for other in others)}) == 5
+
+
+def test_frames_are_the_pictures_in_order(tmp_path, rng):
+    pictures = rng.integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
+    for i, picture in enumerate(pictures):
+        write_png(tmp_path / f"{i}.png", picture)
+    pairs = read_pairs(table(tmp_path, "filepath,title\n0.png,a\n1.png,b\n2.png,c\n"))
+    np.testing.assert_array_equal(pairs.frames([2, 0], 16), pictures[[2, 0]])
+    assert pairs.row_of("1.png") == 1
+    with pytest.raises(DataError, match="No pair has the id"):
+        pairs.row_of("9.png")
