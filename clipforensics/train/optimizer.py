@@ -70,7 +70,8 @@ def load_moments(
             raise RunError(
                 f"The saved optimizer does not fit the model at {name}. Start a new run instead."
             )
-        moved = value.to("cpu" if value.ndim == 0 else weights[name].device).clone()
-        found.setdefault(name, {})[kind] = moved
+        # the fused step walks raw memory: a moment must lie as its weight does
+        like = torch.empty_like(weights[name]) if value.ndim else torch.empty(())
+        found.setdefault(name, {})[kind] = like.detach().copy_(value)
     for name, values in found.items():
         optimizer.state[weights[name]] = values

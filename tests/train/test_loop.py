@@ -1,0 +1,139 @@
+"""The loop on a tiny world: it learns, stops, keeps, resumes exactly, and refuses NaN."""
+
+import numpy as np
+import pytest
+import torch
+
+from clipforensics.config.train import LoopSettings, TrainSettings
+from clipforensics.errors import ConfigError, DataError, RunError
+from clipforensics.models.tiny import tiny_clip
+from clipforensics.models.weights import load_state
+from clipforensics.train.loop import train
+from clipforensics.train.optimizer import adamw
+from clipforensics.train.plain import PlainClip
+from clipforensics.train.recipe import TrainingData, order
+
+WORDS = ("red", "green", "blue", "dark")
+COLOURS = np.array([[220, 20, 20], [20, 220, 20], [20, 20, 220], [10, 10, 10]], np.uint8)
+SETTINGS = TrainSettings(epochs=4, batch=16, rate=3e-3)
+
+
+def tiny_world(encoder, n=64):
+    rng = np.random.default_rng(0)
+    kind = np.arange(n) % 4
+    noise = rng.integers(0, 20, (n, 32, 32, 3), np.uint8)
+    frames = torch.from_numpy(COLOURS[kind][:, None, None, :] + noise)
+    return TrainingData(frames, encoder.tokenize([f"a {WORDS[k]} wall" for k in kind]))
+
+
+def run(folder=None, settings=SETTINGS, recipe=None, seen=None, **more):
+    encoder = tiny_clip(0)
+    data = tiny_world(encoder)
+    recipe = recipe or PlainClip(np.arange(len(data)), settings)
+    records = [] if seen is None else seen
+    loop = LoopSettings(report_every=1, evaluate_every=4)
+    out = train(encoder, data, recipe, settings, loop, on_record=records.append, folder=folder, **more)
+    return encoder, out, records
+
+
+def weights(encoder):
+    return torch.cat([v.reshape(-1).float() for v in encoder.module.state_dict().values()])
+
+
+def test_the_loss_falls():
+    _, out, records = run()
+    losses = [r["loss"] for r in records if r["kind"] == "loss"]
+    assert len(losses) == out.step == out.total == 16
+    assert np.mean(losses[-4:]) < np.mean(losses[:4]) - 0.2
+    assert all(r["eta_seconds"] >= 0 for r in records if r["kind"] == "loss")
+
+
+def test_the_same_seed_gives_the_same_weights():
+    assert torch.equal(weights(run()[0]), weights(run()[0]))
+
+
+def test_evaluation_starts_at_step_0_and_ends_at_the_end(tmp_path):
+    _, out, records = run(tmp_path, evaluate=lambda e: {"ca": 0.5})
+    assert [r["step"] for r in records if r["kind"] == "evaluation"] == [0, 4, 8, 12, 16]
+    assert out.evaluation == {"ca": 0.5}
+    assert out.checkpoint == tmp_path / "final.safetensors"
+    assert set(load_state(out.checkpoint)) == set(tiny_clip(0).module.state_dict())
+
+
+@pytest.mark.parametrize("stop_after", [3, 4, 6, 13])
+def test_a_stopped_run_resumes_to_equal_weights(tmp_path, stop_after):
+    straight = weights(run()[0])
+    count = iter(range(100))
+    _, out, _ = run(tmp_path, should_stop=lambda: next(count) >= stop_after)
+    assert out.stopped
+    assert out.step == stop_after
+    resumed, out, records = run(tmp_path, resume=True)
+    assert records[0]["kind"] == "resume"
+    assert out.step == 16
+    assert torch.equal(weights(resumed), straight)
+
+
+def test_old_checkpoints_go(tmp_path):
+    run(tmp_path)
+    names = sorted(p.name for p in tmp_path.glob("step-*"))
+    assert names == ["step-000012.safetensors", "step-000016.safetensors"]
+    assert len(list(tmp_path.glob("last-*"))) == 1
+
+
+class Breaks(PlainClip):
+    """Breaks at step 7."""
+
+    def losses(self, encoder, batch):
+        losses, report = super().losses(encoder, batch)
+        at = batch.phase.epoch * 4 + batch.position
+        return ({"clip": losses["clip"] * float("nan")} if at == 6 else losses), report
+
+
+def test_nan_ends_the_run_and_names_the_last_good_checkpoint(tmp_path):
+    with pytest.raises(RunError, match=r"step 7 .*step-000004\.safetensors"):
+        run(tmp_path, recipe=Breaks(np.arange(64), SETTINGS))
+    state = load_state(tmp_path / "step-000004.safetensors")
+    assert all(torch.isfinite(v).all() for v in state.values())
+
+
+def test_resuming_nothing_is_refused(tmp_path):
+    with pytest.raises(RunError, match="Start a new run"):
+        run(tmp_path, resume=True)
+
+
+def test_fewer_pairs_than_a_batch_are_refused():
+    with pytest.raises(ConfigError, match="batch=16 needs at least as many pairs, got 3"):
+        PlainClip(np.arange(3), SETTINGS)
+
+
+def test_a_caption_for_every_picture():
+    with pytest.raises(DataError, match="one caption per picture"):
+        TrainingData(torch.zeros(2, 4, 4, 3, dtype=torch.uint8), torch.zeros(3, 8, dtype=torch.int64))
+
+
+def test_norms_biases_and_the_scale_do_not_decay():
+    module = tiny_clip(0).module
+    groups = adamw(module, SETTINGS).param_groups
+    assert groups[1]["weight_decay"] == 0
+    assert all(p.ndim < 2 for p in groups[1]["params"])
+    assert all(p.ndim >= 2 for p in groups[0]["params"])
+    assert sum(len(g["params"]) for g in groups) == len(list(module.parameters()))
+
+
+def test_the_scale_stays_below_100():
+    encoder = tiny_clip(0)
+    data = tiny_world(encoder)
+    with torch.no_grad():
+        encoder.module.logit_scale.fill_(9.0)
+    train(encoder, data, PlainClip(np.arange(64), SETTINGS), SETTINGS)
+    assert encoder.scale <= 100.0001
+    assert float(encoder.module.logit_scale.detach().exp()) <= 100.0001
+
+
+def test_order_comes_from_seed_epoch_and_stream():
+    rows = np.arange(50)
+    one = order(rows, 0, 1, "clip")
+    assert sorted(one) == list(rows)
+    assert (one == order(rows, 0, 1, "clip")).all()
+    for other in (order(rows, 1, 1, "clip"), order(rows, 0, 2, "clip"), order(rows, 0, 1, "safe")):
+        assert (one != other).any()
