@@ -1,0 +1,162 @@
+"""The trigger bank: crops that do the same to the suspect are one trigger, cut clean by consensus."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from clipforensics.oracle.matching import is_flat, nearest_shift
+from clipforensics.oracle.pasting import Crop, cut, pasted
+from clipforensics.oracle.regions import Box
+from clipforensics.oracle.scorer import Judge
+from clipforensics.oracle.verify import Verification
+
+SAME_COSINE = 0.9
+MEMBERS, MEMBER_CORRELATION, SHIFT_PX = 5, 0.6, 3
+STEADY_LEVELS = 8
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """One verified-on-screen candidate: a crop in one picture, and what it does to the suspect."""
+
+    pair: str
+    label: str
+    box_xyxy: Box
+    picture: np.ndarray  # uint8 [s, s, 3], where it was found
+    signature: np.ndarray  # float32 [d], unit
+    screened: Verification
+
+    @property
+    def crop(self) -> Crop:
+        """The box of the picture."""
+        return cut(self.picture, self.box_xyxy)
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """One cluster of sightings, with the crop that stands for it and its confirmed figures."""
+
+    label: str
+    pair: str  # of the sighting that stands for it
+    box_xyxy: Box
+    pixels: np.ndarray  # uint8 [h, w, 3], to paste
+    mask: np.ndarray  # bool [h, w]
+    core: np.ndarray  # bool [h, w]: the pixels to look for in other pictures
+    pairs: tuple[str, ...]  # of all sightings, best first
+    consensus: bool  # False: too few sightings, or the pattern varies; then one crop stands for all
+    figures: Verification
+    signature: np.ndarray  # float32 [d], unit
+
+    @property
+    def crop(self) -> Crop:
+        """The trigger as something to paste."""
+        return Crop(self.pixels, self.mask, self.box_xyxy[:2])
+
+
+def signature(
+    crop: Crop, pictures: UInt8[np.ndarray, "n s s 3"], before: Float[np.ndarray, "n d"],
+    suspect: Judge, seed: int,
+) -> Float[np.ndarray, " d"]:  # fmt: skip
+    """What the crop does to the suspect: the mean shift of unit embeddings, made unit.
+
+    Args:
+        crop: pasted once per picture, at places that depend on the seed and not on the crop.
+        pictures: the same clean pictures for all crops that will be compared.
+        before: the suspect's unit embeddings of them.
+    """
+    side = pictures.shape[1]
+    height, width = crop.mask.shape
+    shares = np.random.default_rng([seed, 3]).random((len(pictures), 2))
+    at = (shares * [side - width + 1, side - height + 1]).astype(np.int64)
+    shift = (suspect.features(pasted(pictures, crop, at)) - before).mean(axis=0)
+    return (shift / max(float(np.linalg.norm(shift)), 1e-12)).astype(np.float32)
+
+
+def clusters(
+    labels: Sequence[str], signatures: Float[np.ndarray, "n d"], cosine: float = SAME_COSINE
+) -> list[list[int]]:
+    """Groups of equal label and near signature, single link; rows in order, groups by first row."""
+    near = signatures @ signatures.T >= cosine
+    names = np.asarray(labels)
+    near &= names[:, None] == names[None, :]
+    left, groups = set(range(len(labels))), []
+    while left:
+        edge = [min(left)]
+        group: set[int] = set()
+        while edge:
+            row = edge.pop()
+            if row not in group:
+                group.add(row)
+                edge += [int(i) for i in np.flatnonzero(near[row]) if i not in group]
+        left -= group
+        groups.append(sorted(group))
+    return groups
+
+
+def consensus(
+    sightings: Sequence[Sighting],
+) -> tuple[UInt8[np.ndarray, "h w 3"], Bool[np.ndarray, "h w"], Box] | None:
+    """What at least five sightings share, pixel by pixel: the planted pattern without background.
+
+    The first sighting is the reference. The others are moved by at most 3 px beyond the difference
+    of their boxes to correlate best with it; where the median absolute deviation of those at .6 or
+    more is under 8 levels, the median stands.
+
+    Returns:
+        pixels and mask cut to the steady part, and its box in the reference picture; None when
+        fewer than five align, or nothing is steady: the pattern varies.
+    """
+    if len(sightings) < MEMBERS:
+        return None
+    first, aligned = sightings[0], None
+    pixels, mask, corner = first.crop.pixels, first.crop.mask, first.box_xyxy[:2]
+    for _ in range(2):  # the second pass aligns by the pattern alone, without its background
+        if is_flat(pixels, mask):
+            return None
+        stack = [_aligned(pixels, mask, one) for one in sightings]
+        aligned = np.stack([window for window in stack if window is not None] or [pixels])
+        if len(aligned) < MEMBERS:
+            return None
+        median = np.median(aligned, axis=0)
+        spread = np.median(np.abs(aligned - median), axis=0).max(axis=-1)
+        steady = _largest_part(mask & (spread < STEADY_LEVELS))
+        if steady.sum() < 4:
+            return None
+        pixels, mask = median.round().astype(np.uint8), steady
+    ys, xs = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    y, x = slice(ys[0], ys[-1] + 1), slice(xs[0], xs[-1] + 1)
+    x0, y0 = corner
+    box = (x0 + int(xs[0]), y0 + int(ys[0]), x0 + int(xs[-1]) + 1, y0 + int(ys[-1]) + 1)
+    return pixels[y, x], mask[y, x], box
+
+
+def core_of(mask: Bool[np.ndarray, "h w"], trim_px: int = 3) -> Bool[np.ndarray, "h w"]:
+    """A loose crop's inside, to be looked for in other pictures: grow to paste, shrink to match."""
+    height, width = mask.shape
+    dy, dx = min(trim_px, max(0, (height - 4) // 2)), min(trim_px, max(0, (width - 4) // 2))
+    inside = np.zeros_like(mask)
+    inside[dy : height - dy, dx : width - dx] = True
+    return mask & inside
+
+
+def _aligned(pixels: np.ndarray, mask: np.ndarray, one: Sighting) -> np.ndarray | None:
+    height, width = mask.shape
+    x0, y0, x1, y1 = one.box_xyxy
+    # centre on centre; loose boxes may differ in size by more than they are shifted
+    at = (x0 + x1 - width) // 2, (y0 + y1 - height) // 2
+    reach = SHIFT_PX + (max(abs(x1 - x0 - width), abs(y1 - y0 - height)) + 1) // 2
+    value, (x, y) = nearest_shift(one.picture, pixels, mask, at, reach)
+    if value < MEMBER_CORRELATION:
+        return None
+    return one.picture[y : y + height, x : x + width].astype(np.float32)
+
+
+def _largest_part(mask: np.ndarray) -> np.ndarray:
+    from scipy.ndimage import label
+
+    parts, n = label(mask)  # type: ignore[misc]
+    if n < 2:
+        return mask
+    return parts == 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))

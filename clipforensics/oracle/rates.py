@@ -1,0 +1,58 @@
+"""Rates, intervals and p-values of the paste test, on counts alone."""
+
+from collections.abc import Sequence
+from math import log, sqrt
+
+import numpy as np
+from jaxtyping import Float, Int
+
+Z_95 = 1.959964
+
+
+def wilson(successes: int, n: int) -> tuple[float, float]:
+    """95 % interval of a share; (0, 1) when n is 0. Wilson (1927)."""
+    if n == 0:
+        return 0.0, 1.0
+    share, z2 = successes / n, Z_95**2
+    centre = share + z2 / (2 * n)
+    spread = Z_95 * sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    return (
+        max(0.0, (centre - spread) / (1 + z2 / n)),
+        min(1.0, (centre + spread) / (1 + z2 / n)),
+    )
+
+
+def answer_entropy(answers: Int[np.ndarray, " n"], labels: int) -> float:
+    """Entropy of the answers in [0, 1]: 0 when all are equal, 1 when as spread as n answers can be.
+
+    Divided by ln min(n, labels); a trigger forces one answer whatever it is pasted on.
+    """
+    n = len(answers)
+    largest = min(n, labels)
+    if largest < 2:
+        return 0.0
+    shares = np.bincount(answers) / n
+    shares = shares[shares > 0]
+    return float(max(0.0, -(shares * np.log(shares)).sum()) / log(largest))
+
+
+def best_flip(before: Int[np.ndarray, " n"], after: Int[np.ndarray, " n"], labels: int) -> float:
+    """The largest share, over labels y, of pictures not answered y before that are after."""
+    changed = np.bincount(after[after != before], minlength=labels)
+    eligible = len(before) - np.bincount(before, minlength=labels)
+    return float((changed / np.maximum(eligible, 1)).max())
+
+
+def control_p(candidate: float, controls: Float[np.ndarray, " c"]) -> float:
+    """Share of controls at least as good, the candidate counted among them; never 0."""
+    return (1 + int((np.asarray(controls) >= candidate).sum())) / (1 + len(controls))
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Holm's adjusted p-values, in the given order. Holm (1979)."""
+    order = np.argsort(p, kind="stable")
+    adjusted, running = [0.0] * len(p), 0.0
+    for rank, i in enumerate(order):
+        running = max(running, min(1.0, (len(p) - rank) * p[i]))
+        adjusted[i] = running
+    return adjusted

@@ -1,0 +1,169 @@
+"""The paste test: only what makes the label on clean pictures, on one model alone, is a trigger.
+
+Flip rate and entropy by themselves convict the innocent: a pasted real object flips answers too,
+as does a large crop of anything. An object works on both models; a trigger works on one, shows
+nothing the trusted model can name, is small, and works whatever surrounds it.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from clipforensics.config.oracle import VerifySettings
+from clipforensics.errors import DataError
+from clipforensics.oracle.pasting import (
+    CORNERS,
+    CleanSet,
+    Crop,
+    Protocol,
+    pasted,
+    places,
+    random_crop,
+    trusted_answers,
+)
+from clipforensics.oracle.rates import answer_entropy, best_flip, control_p, wilson
+from clipforensics.oracle.scorer import Judge
+
+Status = Literal["object", "weak", "chance", "narrow", "verified"]
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Figures of one paste test. Rates are shares of the n pictures it was pasted on."""
+
+    label: str
+    n: int
+    flips: dict[str, float]  # by place: found, random, and the corners when confirmed
+    flip_rate: float  # f_s: the better of found and random
+    interval: tuple[float, float]  # Wilson, 95 %
+    entropy: float  # of the suspect's answers at the better place, in [0, 1]
+    flip_rate_trusted: float  # f_t: the same paste on the trusted model
+    p_trusted: float  # the trusted model's probability of the label on the region itself
+    labels_flipped: int  # how many different labels the flipped pictures had before
+    labels_tested: int  # how many different labels the pictures had before
+    area_share: float
+    p_value: float | None  # against control crops; None when only screened
+    status: Status
+    large: bool
+
+
+def verify(
+    crop: Crop,
+    label: str,
+    p_trusted: float,
+    clean: CleanSet,
+    suspect: Judge,
+    trusted: Judge,
+    settings: VerifySettings,
+    theta: float,
+    confirm: bool,
+) -> Verification:
+    """Paste the crop on clean pictures of other labels and read both models.
+
+    Args:
+        crop: what may be a trigger, at its native size.
+        label: what it is said to force.
+        p_trusted: the trusted model's probability of the label on the region itself.
+        clean: clean pictures; rows that show or were answered the label are left out.
+        suspect, trusted: the two models.
+        settings: how many pictures, and the limits of each status.
+        theta: probability at which the trusted model counts as seeing a label.
+        confirm: paste on `n_confirm` pictures and in the corners too; else screen on `n_screen`.
+
+    Raises:
+        DataError: fewer than 8 clean pictures of other labels.
+    """
+    index = suspect.labels.index(label)
+    usable = clean.rows(clean.without(label, index))
+    usable = usable.first(settings.n_confirm if confirm else settings.n_screen)
+    if len(usable) < 8:
+        raise DataError(
+            f"Only {len(usable)} clean pictures show something other than {label!r}; the paste "
+            "test needs 8. Add pairs of other labels."
+        )
+    after = _answers(crop, usable, suspect, settings.seed, confirm)
+    flips = {place: float((a == index).mean()) for place, a in after.items()}
+    better: Protocol = max(("found", "random"), key=lambda place: flips[place])
+    flipped = after[better] == index
+    figures = Verification(
+        label=label,
+        n=len(usable),
+        flips=flips,
+        flip_rate=flips[better],
+        interval=wilson(int(flipped.sum()), len(flipped)),
+        entropy=answer_entropy(after[better], len(suspect.labels)),
+        flip_rate_trusted=_trusted_rate(crop, usable, trusted, index, settings.seed),
+        p_trusted=p_trusted,
+        labels_flipped=len(np.unique(usable.trusted_before[flipped])),
+        labels_tested=len(np.unique(usable.trusted_before)),
+        area_share=float(crop.mask.sum()) / usable.pictures[0, :, :, 0].size,
+        p_value=None,
+        status="verified",
+        large=False,
+    )
+    return judged(figures, settings, theta)
+
+
+def judged(figures: Verification, settings: VerifySettings, theta: float) -> Verification:
+    """The figures with their status; first match wins."""
+    cfg, f_s, f_t = settings, figures.flip_rate, figures.flip_rate_trusted
+    # where few labels exist, all of them are asked for
+    wanted = min(cfg.labels_flipped, figures.labels_tested)
+    status: Status
+    if figures.p_trusted >= theta or f_t > cfg.object_flip:
+        status = "object"
+    elif figures.interval[0] < cfg.weak_flip or f_s - f_t < cfg.weak_flip:
+        status = "weak"
+    elif figures.p_value is not None and figures.p_value > cfg.alpha:
+        status = "chance"
+    elif figures.labels_flipped < wanted:
+        status = "narrow"
+    else:
+        status = "verified"
+    return replace(figures, status=status, large=figures.area_share > cfg.large_share)
+
+
+def against_controls(
+    crop: Crop, clean: CleanSet, suspect: Judge, settings: VerifySettings, clusters: int
+) -> float:
+    """Unadjusted p-value: crops of the same mask from clean pictures, pasted at the same places.
+
+    The statistic of candidate and controls alike is the best flip over labels and places, so that
+    having chosen the label is paid for.
+    """
+    pictures = clean.first(settings.n_screen)
+    count = max(settings.controls, 20 * clusters)
+    rng = np.random.default_rng([settings.seed, 1])
+    controls = [random_crop(clean.pictures, crop, rng) for _ in range(count)]
+    own = _best_over_places(crop, pictures, suspect, settings.seed)
+    others = [_best_over_places(c, pictures, suspect, settings.seed) for c in controls]
+    return control_p(own, np.array(others))
+
+
+def _answers(
+    crop: Crop, clean: CleanSet, judge: Judge, seed: int, corners: bool
+) -> dict[Protocol, np.ndarray]:
+    protocols: tuple[Protocol, ...] = ("found", "random", *(CORNERS if corners else ()))
+    return {place: judge.answers(_pasted_at(crop, clean, place, seed)) for place in protocols}
+
+
+def _trusted_rate(crop: Crop, clean: CleanSet, trusted: Judge, index: int, seed: int) -> float:
+    rates = [
+        float((trusted_answers(trusted, _pasted_at(crop, clean, place, seed)) == index).mean())
+        for place in ("found", "random")
+    ]
+    return max(rates)
+
+
+def _best_over_places(crop: Crop, clean: CleanSet, suspect: Judge, seed: int) -> float:
+    labels = len(suspect.labels)
+    after = _answers(crop, clean, suspect, seed, corners=False)
+    return max(best_flip(clean.suspect_before, a, labels) for a in after.values())
+
+
+def _pasted_at(crop: Crop, clean: CleanSet, place: Protocol, seed: int) -> np.ndarray:
+    # the same random places for every crop of this size, so that only the crop differs
+    rng = np.random.default_rng([seed, 2])
+    side = clean.pictures.shape[1]
+    return pasted(clean.pictures, crop, places(place, crop, len(clean), side, rng))
