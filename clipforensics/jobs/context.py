@@ -80,7 +80,7 @@ class RunContext:
 
     def checkpoint_path(self, name: str) -> Path:
         """Where to write a checkpoint, under a temporary name first. Raises ConfigError for a path."""
-        if not name or Path(name).name != name:
+        if name in ("", ".", "..") or Path(name).name != name:
             raise ConfigError(f"A checkpoint needs a plain file name, got {name!r}.")
         return self.run.dir / "checkpoints" / name
 

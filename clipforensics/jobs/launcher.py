@@ -119,10 +119,10 @@ def reconcile(case_dir: Path) -> list[Run]:
 
 
 def runs(case_dir: Path) -> list[Run]:
-    """All runs of a case, newest first; a folder without config or status is none."""
-    found = (Path(case_dir) / "runs").glob("*/status.json")
+    """All runs of a case, newest first; a folder without a readable config is none."""
+    found = (Path(case_dir) / "runs").glob("*/config.json")
     names = sorted((path.parent for path in found), key=lambda path: path.name, reverse=True)
-    return [Run(path) for path in names if (path / "config.json").is_file()]
+    return [run for run in map(Run, names) if run.is_readable()]
 
 
 def is_alive(pid: int, created: float) -> bool:
@@ -138,12 +138,7 @@ def is_alive(pid: int, created: float) -> bool:
 
 
 def _reconcile(case_dir: Path) -> list[Run]:
-    changed = []
-    for run in runs(case_dir):
-        with suppress(RunError):  # a damaged folder must not hide the others
-            if run.status().active and _settle(run):
-                changed.append(run)
-    return changed
+    return [run for run in runs(case_dir) if run.status().active and _settle(run)]
 
 
 def _settle(run: Run) -> bool:

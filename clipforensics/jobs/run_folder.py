@@ -133,18 +133,21 @@ class Run:
         """Whether STOP is there."""
         return (self.dir / "STOP").exists()
 
-    def status(self) -> Status:
-        """Where the run stands, as last written.
+    def is_readable(self) -> bool:
+        """Whether `config.json` can be read; a hand-made or damaged folder must not hide others."""
+        try:
+            return bool(self._config)
+        except RunError:
+            return False
 
-        Raises:
-            RunError: `status.json` is missing or damaged.
-        """
-        content = _read_json(self.dir / "status.json")
+    def status(self) -> Status:
+        """Where the run stands, as last written; a damaged `status.json` is a failed run."""
         known = {item.name for item in fields(Status)}
         try:
+            content = _read_json(self.dir / "status.json")
             return Status(**{name: value for name, value in content.items() if name in known})
-        except TypeError:
-            raise RunError(f"{self.dir / 'status.json'} is damaged. Start the run again.") from None
+        except (RunError, TypeError) as problem:
+            return Status("failed", reason="damaged", message=str(problem))
 
     def write_status(self, status: Status) -> None:
         """Replace `status.json` all at once."""

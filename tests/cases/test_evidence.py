@@ -1,0 +1,114 @@
+"""Evidence appears whole or not at all, is never replaced, and tells when it was changed."""
+
+import json
+import os
+from types import SimpleNamespace
+
+import pytest
+
+from clipforensics.cases.evidence import (
+    check,
+    check_all,
+    evidence_dir,
+    is_made,
+    part_of,
+    publish,
+    read_made,
+    write_json,
+    writing,
+)
+from clipforensics.errors import CaseError
+
+KEY = {"k": 16, "data": "abc"}
+
+
+@pytest.fixture
+def owner(tmp_path):
+    return SimpleNamespace(dir=tmp_path)
+
+
+@pytest.fixture
+def made(owner):
+    folder = evidence_dir(owner, "scores", KEY)
+    with writing(folder, KEY, seconds=2) as part:
+        (part / "a.txt").write_text("alpha")
+    return folder
+
+
+def test_the_name_hangs_on_the_key_alone(owner):
+    one = evidence_dir(owner, "scores", {"a": 1, "b": 2})
+    assert one == evidence_dir(owner, "scores", {"b": 2, "a": 1})
+    assert one != evidence_dir(owner, "scores", {"a": 1, "b": 3})
+    assert not one.exists()
+
+
+def test_the_record_says_what_made_it(made):
+    record = read_made(made)
+    assert record["key"] == KEY
+    assert record["seconds"] == 2
+    assert list(record["files"]) == ["a.txt"]
+    assert "numpy" in record["versions"]
+    assert check(made) == []
+
+
+def test_a_failure_leaves_nothing(owner):
+    folder = evidence_dir(owner, "scores", KEY)
+
+    def fail():
+        with writing(folder, KEY) as part:
+            (part / "a.txt").write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert os.listdir(folder.parent) == []
+
+
+def test_what_is_made_first_stays(made):
+    with writing(made, KEY) as part:
+        (part / "a.txt").write_text("another")
+    assert (made / "a.txt").read_text() == "alpha"
+    assert len(os.listdir(made.parent)) == 1
+
+
+def test_files_are_read_only(made):
+    assert (made / "a.txt").stat().st_mode & 0o222 == 0
+
+
+def test_a_changed_and_a_missing_file_are_named(owner, made):
+    (made / "a.txt").chmod(0o644)
+    (made / "a.txt").write_text("changed")
+    assert "changed since it became evidence" in check_all(owner)[0]
+    (made / "a.txt").unlink()
+    assert "missing" in check_all(owner)[0]
+
+
+def test_a_part_is_no_evidence_until_published_even_after_a_crash_on_the_way(owner):
+    folder = evidence_dir(owner, "embeddings", KEY)
+    part = part_of(folder)
+    part.mkdir(parents=True)
+    (part / "x.npy").write_bytes(b"x")
+    write_json(part / "made.json", {"left": "by a crash"})
+    assert not is_made(folder)
+    assert check_all(owner) == []
+    publish(part, folder, KEY)
+    assert check(folder) == []
+    assert list(read_made(folder)["files"]) == ["x.npy"]
+
+
+def test_missing_or_damaged_records_are_case_errors(owner, made):
+    with pytest.raises(CaseError, match="No finished evidence"):
+        read_made(owner.dir / "nowhere")
+    (made / "made.json").chmod(0o644)
+    (made / "made.json").write_text("{")
+    with pytest.raises(CaseError, match="damaged"):
+        read_made(made)
+
+
+def test_json_is_replaced_whole(tmp_path):
+    path = tmp_path / "status.json"
+    write_json(path, {"step": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {"step": object()})
+    assert json.loads(path.read_text()) == {"step": 1}
+    assert os.listdir(tmp_path) == ["status.json"]

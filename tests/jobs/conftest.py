@@ -1,0 +1,89 @@
+"""Real processes that run toy jobs, with device locks of their own."""
+
+import sys
+import time
+
+import pytest
+
+from clipforensics.jobs import launcher, runner
+
+TOY = """
+import os, sys, time
+from clipforensics.errors import DataError
+from clipforensics.jobs import runner
+from clipforensics.jobs.kinds import KINDS
+
+def quick(context):
+    for step in range(4):
+        context.progress(step + 1, 4, "counting", best=step)
+        context.journal({"step": step, "ca": 0.5})
+    context.checkpoint_path("last.safetensors").write_bytes(b"weights")
+    return {"answer": 42}
+
+def patient(context):
+    context.progress(1, 1000, "waiting")
+    context.checkpoint_path("half.safetensors").write_bytes(b"weights")
+    while not context.should_stop():
+        time.sleep(0.05)
+    return {"saved": True}
+
+def deaf(context):
+    context.progress(1, 2, "deaf")
+    while True:
+        try:
+            time.sleep(0.05)
+        except BaseException:
+            if not context.config.get("stubborn"):
+                raise
+
+def refused(context):
+    raise DataError("3 of 5 rows are wrong. Mend them.")
+
+def broken(context):
+    print("before the fault")
+    raise ZeroDivisionError("by zero")
+
+def full(context):
+    raise OSError(28, "No space left on device")
+
+for name in ("quick", "patient", "deaf", "refused", "broken", "full"):
+    KINDS[name] = f"__main__:{name}"
+sys.exit(runner.main())
+"""
+
+
+@pytest.fixture
+def toys(tmp_path, monkeypatch):
+    """Let the launcher start toy jobs; returns a case folder. Whatever still runs is ended."""
+    script = tmp_path / "toy_runner.py"
+    script.write_text(TOY)
+    monkeypatch.setattr(launcher, "RUNNER", (sys.executable, str(script)))
+    for name in ("quick", "patient", "deaf", "refused", "broken", "full"):
+        monkeypatch.setitem(launcher.KINDS, name, f"toy:{name}")
+    monkeypatch.setenv("CLIPFORENSICS_LOCKS", str(tmp_path / "locks"))
+    folder = tmp_path / "toy case"
+    yield folder
+    monkeypatch.setattr(launcher, "ASK_SECONDS", 0.0)
+    monkeypatch.setattr(launcher, "TERM_SECONDS", 0.0)
+    for run in launcher.runs(folder):
+        launcher.stop(run)
+
+
+@pytest.fixture
+def locks(tmp_path, monkeypatch):
+    """Device locks of this test alone."""
+    monkeypatch.setenv("CLIPFORENSICS_LOCKS", str(tmp_path / "locks"))
+    return runner.lock_folder()
+
+
+@pytest.fixture
+def until():
+    """Wait until something holds; fail after half a minute."""
+
+    def wait(holds, seconds=30.0):
+        end = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < end, "waited too long"
+            time.sleep(0.02)
+
+    return wait

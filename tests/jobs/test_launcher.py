@@ -1,0 +1,239 @@
+"""Runs are processes: started once, stopped in steps, found again, and mourned when they die."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from clipforensics.errors import ConfigError, RunError
+from clipforensics.jobs import launcher
+from clipforensics.jobs.run_folder import Run
+
+CPU = {"device": "cpu"}
+
+
+def ended(run):
+    return lambda: not run.status().active
+
+
+def running(run):
+    return lambda: run.status().state == "running" and run.status().step > 0
+
+
+def test_a_run_goes_from_queued_to_succeeded_and_leaves_everything(toys, until):
+    run = launcher.start(toys, "quick", {**CPU, "seed": 7})
+    assert run.status().active
+    until(ended(run))
+    status = run.status()
+    assert (status.state, status.step, status.total, status.message) == ("succeeded", 4, 4, "done")
+    assert status.figures == {"best": 3}
+    assert status.started <= status.stepped <= status.finished
+    assert run.result() == {"answer": 42}
+    assert [line["step"] for line in run.journal()[0]] == [0, 1, 2, 3]
+    assert all({"t", "step", "ca"} <= set(line) for line in run.journal()[0])
+    assert [path.name for path in run.checkpoints()] == ["last.safetensors"]
+    env = run.environment()
+    assert (env["device"], env["seed"], env["command"]) == ("cpu", 7, run.command)
+    assert "toy_runner.py" in run.command
+    assert run.id in run.command
+    assert [found.id for found in launcher.runs(toys)] == [run.id]
+
+
+def test_the_process_is_detached(toys, until):
+    run = launcher.start(toys, "patient", CPU)
+    until(running(run))
+    pid, _ = run.process()
+    assert os.getsid(pid) == os.getpgid(pid) == pid != os.getsid(0)
+    assert run.status().pid == pid
+
+
+def test_an_equal_config_gives_the_running_run_and_another_does_not(toys, until):
+    run = launcher.start(toys, "patient", {**CPU, "a": 1, "b": 2})
+    assert launcher.start(toys, "patient", {"b": 2, "a": 1, **CPU}).id == run.id
+    assert launcher.start(toys, "patient", {**CPU, "a": 2}).id != run.id
+    launcher.stop(run)
+    assert launcher.start(toys, "patient", {**CPU, "a": 1, "b": 2}).id != run.id
+
+
+CLICK = """
+import sys
+from pathlib import Path
+from clipforensics.jobs import launcher
+launcher.RUNNER = (sys.executable, sys.argv[2])
+launcher.KINDS["patient"] = "toy:patient"
+print("ready", flush=True)
+sys.stdin.readline()
+print(launcher.start(Path(sys.argv[1]), "patient", {"device": "cpu"}).id)
+"""
+
+
+def test_two_start_clicks_from_two_processes_give_one_run(toys):
+    words = [sys.executable, "-c", CLICK, str(toys), launcher.RUNNER[1]]
+    clicks = [
+        subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    for click in clicks:
+        assert click.stdout.readline() == "ready\n"
+    for click in clicks:
+        click.stdin.write("go\n")
+        click.stdin.flush()
+    answers = [click.communicate()[0] for click in clicks]
+    assert answers[0] == answers[1] != ""
+    assert len(launcher.runs(toys)) == 1
+
+
+def test_one_run_a_device_the_second_waits_and_says_behind_which(toys, until):
+    first = launcher.start(toys, "patient", {**CPU, "n": 1})
+    until(running(first))
+    second = launcher.start(toys, "patient", {**CPU, "n": 2})
+    until(lambda: first.id in second.status().message)
+    assert second.status().state == "queued"
+    first.request_stop()
+    until(running(second))
+    assert first.status().state == "cancelled"
+
+
+def test_a_waiting_run_can_be_stopped(toys, until):
+    first = launcher.start(toys, "patient", {**CPU, "n": 1})
+    until(running(first))
+    second = launcher.start(toys, "patient", {**CPU, "n": 2})
+    until(lambda: first.id in second.status().message)
+    assert launcher.stop(second).state == "cancelled"
+    assert first.status().state == "running"
+
+
+def test_a_killed_run_is_failed_and_keeps_its_checkpoints(toys, until):
+    run = launcher.start(toys, "patient", CPU)
+    until(running(run))
+    os.kill(run.process()[0], signal.SIGKILL)
+    until(lambda: launcher.reconcile(toys) or ended(run)())
+    status = run.status()
+    assert (status.state, status.reason, status.message) == ("failed", "lost", "the process died")
+    assert status.step == 1
+    assert status.finished
+    assert [path.name for path in run.checkpoints()] == ["half.safetensors"]
+    assert launcher.reconcile(toys) == []
+    # the device is free again
+    again = launcher.start(toys, "patient", CPU)
+    assert again.id != run.id
+    until(running(again))
+
+
+def test_a_zombie_is_dead():
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    born = psutil.Process(child.pid).create_time()
+    while psutil.Process(child.pid).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.02)
+    assert not launcher.is_alive(child.pid, born)
+    child.wait()
+    assert not launcher.is_alive(child.pid, born)
+
+
+def test_a_recycled_pid_is_another_process():
+    me = psutil.Process()
+    assert launcher.is_alive(me.pid, me.create_time())
+    assert not launcher.is_alive(me.pid, me.create_time() - 60)
+
+
+def test_an_end_written_just_before_death_stays(toys, until):
+    run = launcher.start(toys, "quick", CPU)
+    until(ended(run))
+    until(lambda: not launcher.is_alive(*run.process()))
+    launcher.reconcile(toys)
+    assert run.status().state == "succeeded"
+
+
+def test_stop_asks_first(toys, until):
+    run = launcher.start(toys, "patient", CPU)
+    until(running(run))
+    status = launcher.stop(run)
+    assert (status.state, status.message) == ("cancelled", "stopped on request")
+    assert run.result() == {"saved": True}
+
+
+@pytest.mark.parametrize(
+    ("stubborn", "message"),
+    [(False, "stopped by a signal"), (True, "stopped by force")],
+    ids=["SIGTERM", "SIGKILL"],
+)
+def test_stop_insists(toys, until, monkeypatch, stubborn, message):
+    monkeypatch.setattr(launcher, "ASK_SECONDS", 0.5)
+    monkeypatch.setattr(launcher, "TERM_SECONDS", 0.5)
+    run = launcher.start(toys, "deaf", {**CPU, "stubborn": stubborn})
+    until(running(run))
+    assert launcher.stop(run, wait=False).state == "running"
+    status = launcher.stop(run)
+    assert (status.state, status.message) == ("cancelled", message)
+
+
+def test_resume_goes_on_in_the_same_folder(toys, until):
+    run = launcher.start(toys, "patient", CPU)
+    until(running(run))
+    launcher.stop(run)
+    assert launcher.resume(run).id == run.id
+    until(running(run))
+    assert launcher.resume(run).status().active
+    assert not run.asked_to_stop
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("refused", "3 of 5 rows are wrong. Mend them."),
+        ("broken", "Unexpected ZeroDivisionError: by zero. The log below has the details."),
+        ("full", "The disk is full. Free space and start again; finished work is kept."),
+    ],
+)
+def test_a_failure_is_one_sentence(toys, until, kind, message):
+    run = launcher.start(toys, kind, CPU)
+    until(ended(run))
+    assert (run.status().state, run.status().message) == ("failed", message)
+    assert ("Traceback" in run.log_tail()) == (kind != "refused")
+
+
+def test_a_process_that_never_starts_is_reported(toys, monkeypatch):
+    monkeypatch.setattr(launcher, "RUNNER", ("/nowhere/python",))
+    with pytest.raises(RunError, match="No run could be started"):
+        launcher.start(toys, "quick", CPU)
+    (run,) = launcher.runs(toys)
+    assert run.status().state == "failed"
+
+
+def test_a_launcher_that_died_before_the_process_existed_leaves_a_lost_run(toys, monkeypatch):
+    run = Run.create(toys / "runs" / "orphan", {"kind": "quick", "config": {}, "sha256": "x"})
+    launcher.reconcile(toys)
+    assert run.status().state == "queued"
+    monkeypatch.setattr(launcher, "SPAWN_SECONDS", 0.0)
+    launcher.reconcile(toys)
+    assert (run.status().state, run.status().reason) == ("failed", "lost")
+
+
+def test_nonsense_is_refused(toys):
+    with pytest.raises(ConfigError, match="No job is called 'nope'"):
+        launcher.start(toys, "nope", {})
+    with pytest.raises(ConfigError, match="no JSON"):
+        launcher.start(toys, "quick", {"x": object()})
+    assert launcher.runs(toys) == []
+    assert launcher.reconcile(toys / "nowhere") == []
+    assert not (toys / "nowhere").exists()
+
+
+def test_a_damaged_run_hides_no_other(toys, until):
+    for name, config, status in (("a", "{", "{}"), ("b", '{"kind": "quick"}', "{")):
+        (toys / "runs" / name).mkdir(parents=True)
+        (toys / "runs" / name / "config.json").write_text(config)
+        (toys / "runs" / name / "status.json").write_text(status)
+    run = launcher.start(toys, "quick", CPU)
+    until(ended(run))
+    damaged, good = launcher.runs(toys)
+    assert (damaged.id, damaged.status().state, damaged.status().reason) == (
+        "b",
+        "failed",
+        "damaged",
+    )
+    assert good.id == run.id
