@@ -1,0 +1,1 @@
+"""Everything else that imports Streamlit: shell, state, forms, charts, galleries, live views."""

@@ -1,0 +1,132 @@
+"""The parts of the Triggers page that look at many pictures: the hunt, and the triggers it found."""
+
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from clipforensics.config.oracle import HuntSettings
+from clipforensics.ui import forms, inspecting, live, picks, pictures, scanned, state
+
+
+def launch(case: Any) -> Any | None:
+    """The button that inspects the top N as a run; returns the newest run."""
+    run = live.latest(case.dir, "triggers")
+    with st.container(border=True):
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            top = forms.widget(HuntSettings, "top", key="hunt.top", width=200)
+            fast = forms.widget(HuntSettings, "fast", key="hunt.fast")
+            config = {"top": top, "fast": fast}
+            live.start_button("Hunt for triggers", case.dir, "triggers", config, "hunt.start")
+        if run is None:
+            st.markdown("Inspects the most suspicious pictures and pastes what it finds on clean ones.")
+        else:
+            live.watch(run, _progress)
+    return run
+
+
+def _progress(run: Any) -> None:
+    live.status_line(run)
+    sightings = run.status().figures.get("sightings")
+    if sightings is not None:
+        st.text(f"{sightings:,} regions passed the screen so far.")
+    live.details(run)
+
+
+def found(case: Any) -> None:
+    """What the newest finished hunt found: affected labels, and the candidate triggers."""
+    from clipforensics.jobs.triggers import latest_hunt, trigger_bank
+
+    result = latest_hunt(case)
+    if result is None:
+        st.markdown("No hunt has finished yet. The triggers it finds will stand here.")
+        return
+    _summary(case, result)
+    bank = trigger_bank(case)
+    if not bank:
+        st.markdown(
+            "No region passed the paste test. That is no proof of innocence: a trigger that covers "
+            "the whole picture leaves no region. Inspect more pictures, or raise the number above."
+        )
+        return
+    held = case.store.current("trigger")
+    for start in range(0, len(bank), 3):
+        for slot, trigger in zip(st.columns(3), bank[start : start + 3], strict=False):
+            with slot:
+                _card(case, trigger, held)
+
+
+def _summary(case: Any, result: dict[str, Any]) -> None:
+    slots = st.columns(4)
+    slots[0].metric("Inspected", f"{result['inspected']:,}", border=True)
+    slots[1].metric(
+        "With a candidate", f"{result['with_candidates']:,}", border=True,
+        help="Pictures with a region that alone makes the suspect say an unsupported label",
+    )  # fmt: skip
+    slots[2].metric("Verified triggers", f"{len(result['triggers']):,}", border=True)
+    slots[3].metric(
+        "Pairs that carry one", f"{len(result['victims']):,}", border=True,
+        help="Victims: the trigger is in the picture, and the caption names its label",
+    )  # fmt: skip
+    held = case.store.current("label")
+    if result["affected_labels"]:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown("**Affected labels**", width="content")
+            for one in result["affected_labels"]:
+                label = f"{state.plain(one['label'])} · flips at least {one['flip_rate_low']:.0%}"
+                picks.pick_button(case, "label", one["label"], held.get(one["label"]), "hunt", label=label)
+    _pick_victims(case, result["victims"])
+
+
+def _pick_victims(case: Any, victims: list[str]) -> None:
+    held = case.store.current("sample")
+    fresh = [name for name in victims if not (name in held and held[name].verdict)]
+    if fresh:
+        picks.bulk_button(case, fresh, "hunt.victims", "victims of the hunt")
+
+
+def _card(case: Any, trigger: Any, held: dict[str, Any]) -> None:
+    from clipforensics.jobs.curating import trigger_subject
+
+    subject = trigger_subject(trigger)
+    with st.container(border=True, height="stretch"):
+        left, right = st.columns(2)
+        left.image(pictures.webp(_on_grey(trigger), 200), width="stretch", alt="The trigger's pixels")
+        row = scanned.row_of(case, trigger.pair)
+        if row is not None:
+            side = cache_side(case, row)
+            right.image(
+                pictures.webp(pictures.boxed(side, trigger.box_xyxy), 384), width="stretch",
+                alt="Where it was found",
+            )  # fmt: skip
+        st.markdown(f"Makes the suspect say **{state.plain(trigger.label)}**")
+        inspecting.verification(trigger.figures)
+        kind = "consensus" if trigger.consensus else "one crop"
+        st.text(f"Seen in {len(trigger.pairs):,} pictures ({kind})")
+        with st.container(horizontal=True):
+            picks.pick_button(case, "trigger", subject, held.get(subject), "hunt", label="Pick trigger")
+            first = case.store.current("sample").get(trigger.pair)
+            picks.pick_button(case, "sample", trigger.pair, first, f"hunt.{subject}", label="Pick sample")
+            st.button(
+                "Inspect", key=f"hunt.look.{subject}", icon=":material/center_focus_strong:",
+                on_click=_inspect, args=(trigger.pair,),
+            )  # fmt: skip
+
+
+def _inspect(pair: str) -> None:
+    st.query_params["pair"] = pair
+    st.session_state["triggers.view"] = "One picture"
+
+
+def cache_side(case: Any, row: int) -> np.ndarray:
+    """The picture in the suspect's frame, in which boxes are counted."""
+    from clipforensics.ui import cache
+
+    return case.pairs.picture(row, cache.side(case))
+
+
+def _on_grey(trigger: Any) -> np.ndarray:
+    """The trigger's pixels; grey where its mask is empty."""
+    shown = np.full_like(trigger.pixels, 205)
+    shown[trigger.mask] = trigger.pixels[trigger.mask]
+    return shown

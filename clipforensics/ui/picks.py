@@ -1,0 +1,79 @@
+"""Picks and verdicts: buttons that write to the case's log, and its undo."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from clipforensics.errors import ForensicsError
+from clipforensics.ui import state
+
+PICKED = "suspicious"
+WORDS = {"suspicious": "Suspicious", "benign": "Benign", "unsure": "Unsure", "duplicate": "Duplicate"}
+ICONS = {
+    "suspicious": ":material/flag:", "benign": ":material/check:",
+    "unsure": ":material/question_mark:", "duplicate": ":material/content_copy:",
+}  # fmt: skip
+
+
+def pick_button(
+    case: Any, kind: str, subject: str, held: Any, key: str, reason: str = "", label: str = "Pick"
+) -> None:
+    """Flag one sample, label or trigger as suspicious; shows the verdict that holds, if any."""
+    verdict = held.verdict if held else None
+    st.button(
+        WORDS.get(verdict, label) if verdict else label,
+        icon=ICONS.get(verdict or "", ":material/flag:"),
+        key=f"{key}.pick.{kind}.{subject}", disabled=verdict == PICKED,
+        type="secondary", help=f"Flag this {kind} as suspicious",
+        on_click=decide, args=(case, kind, [subject], PICKED, reason),
+    )  # fmt: skip
+
+
+def decide(
+    case: Any, kind: str, subjects: Sequence[str], verdict: str, reason: str = "", note: str = ""
+) -> None:
+    """Write a verdict; several subjects form one group, undone as one. For use as a callback."""
+    try:
+        case.store.decide_many(kind, list(subjects), verdict, state.reviewer(), reason, note)
+    except ForensicsError as problem:
+        st.toast(state.plain(str(problem)), icon=":material/error:")
+        return
+    what = subjects[0] if len(subjects) == 1 else f"{len(subjects):,} {kind}s"
+    st.toast(state.plain(f"{what}: {verdict}"), icon=ICONS[verdict])
+
+
+def undo(case: Any) -> Any | None:
+    """Take back the reviewer's last decision by a new entry, and return it. Serves as callback."""
+    try:
+        entry = case.store.undo(state.reviewer())
+    except ForensicsError as problem:
+        st.toast(state.plain(str(problem)), icon=":material/error:")
+        return None
+    said = f"Taken back: {entry.kind} {entry.subject}" if entry else "Nothing left to take back."
+    st.toast(state.plain(said), icon=":material/undo:")
+    return entry
+
+
+def undo_button(case: Any, key: str, **more: Any) -> None:
+    """Undo, as a button."""
+    st.button("Undo", key=key, icon=":material/undo:", on_click=undo, args=(case,), **more)
+
+
+def bulk_button(case: Any, names: Sequence[str], key: str, what: str) -> None:
+    """Pick many samples at once; asks once more, inline, with the count."""
+    asked = f"{key}.asked"
+    if st.session_state.get(asked) != what:
+        if st.button(f"Pick all {len(names):,}", key=key, icon=":material/library_add_check:"):
+            st.session_state[asked] = what
+            st.rerun()
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"Flag **{len(names):,}** samples as suspicious?")
+        yes = st.button("Yes, flag them", key=f"{key}.yes", type="primary")
+        no = st.button("Cancel", key=f"{key}.no")
+    if yes:
+        decide(case, "sample", names, PICKED, reason=what)
+    if yes or no:
+        del st.session_state[asked]
+        st.rerun()

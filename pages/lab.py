@@ -1,0 +1,5 @@
+"""Attack lab."""
+
+from clipforensics.ui import shell
+
+shell.open_page("Attack lab")

@@ -1,0 +1,5 @@
+"""Repair."""
+
+from clipforensics.ui import shell
+
+shell.open_page("Repair")

@@ -1,0 +1,28 @@
+"""Triggers: does the picture support the label, and which region betrays it?"""
+
+import streamlit as st
+
+from clipforensics.ui import cache, hunting, inspecting, scanned, shell, state
+
+shell.open_page("Triggers")
+with shell.complaints():
+    case = state.active_case()
+    if not scanned.is_scanned(case):
+        shell.empty("This case has not been scanned yet.", "case", "Run the scan on the Case page")
+        st.stop()
+    if inspecting.unavailable(case):
+        st.stop()
+    views = ["Hunt", "One picture"]
+    start = "One picture" if st.query_params.get("pair") else "Hunt"
+    view = st.segmented_control(
+        "View", views, default=start, key="triggers.view", required=True,
+        label_visibility="collapsed",
+    )  # fmt: skip
+    if view == "Hunt":
+        hunting.launch(case)
+        hunting.found(case)
+    else:
+        ranking = cache.default_ranking(case)
+        name = inspecting.choose(case, ranking)
+        if name is not None:
+            inspecting.show(case, ranking, name)

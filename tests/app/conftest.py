@@ -1,0 +1,117 @@
+"""A small scanned case on disk, and the app over a copy of it."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+ROOT = Path(__file__).resolve().parents[2]
+N_PAIRS, N_TEST, SIDE = 240, 40, 32
+
+
+@pytest.fixture(scope="session")
+def made_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home folder with one case: a poisoned slice of the demo world, scanned by a tiny CLIP."""
+    from clipforensics.config.scan import ScanSettings
+    from clipforensics.jobs import scan
+
+    home = tmp_path_factory.mktemp("home")
+    case = make_case(home / "tiny")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scan, "umap_2d", _flat)  # UMAP compiles for ten seconds and adds nothing here
+        scan.scan(case, ScanSettings(detectors=("slof",)))
+    return home
+
+
+def make_case(folder: Path):
+    """Poison, write models, open the case; everything lies inside its folder, so it can be moved."""
+    from clipforensics.attacks.poison import poison
+    from clipforensics.cases.case import Case
+    from clipforensics.config.attack import BadNetsSettings, PoisonSettings
+    from clipforensics.config.case import CaseSettings
+    from clipforensics.data.demo_world import DemoWorld, labels
+    from clipforensics.models.clip import save_clip
+    from clipforensics.models.tiny import TINY_CONFIG, tiny_clip
+
+    settings = PoisonSettings(attack=BadNetsSettings(patch_px=6), rate=0.02)
+    poison(DemoWorld(0, N_PAIRS, N_TEST, SIDE), labels(), settings, folder / "data", workers=1)
+    (folder / "model.json").write_text(json.dumps(TINY_CONFIG))
+    for name, seed in (("suspect", 0), ("trusted", 1)):
+        save_clip(tiny_clip(seed), folder / f"{name}.safetensors")
+    return Case.create(folder, CaseSettings(
+        name="Tiny case", data=str(folder / "data"), labels=str(folder / "data" / "labels.txt"),
+        model=str(folder / "model.json"), weights=str(folder / "suspect.safetensors"),
+        trusted_model=str(folder / "model.json"),
+        trusted_weights=str(folder / "trusted.safetensors"),
+        truth=str(folder / "data" / "manifest.json"), test=str(folder / "data" / "test.csv"),
+    ))  # fmt: skip
+
+
+def _flat(x: np.ndarray, *_: object) -> np.ndarray:
+    return np.asarray(x[:, :2], np.float32)
+
+
+@pytest.fixture
+def home(made_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the home folder that a test may write to."""
+    copied = tmp_path / "home"
+    shutil.copytree(made_home, copied)
+    monkeypatch.setenv("CLIPFORENSICS_HOME", str(copied))
+    return copied
+
+
+@pytest.fixture
+def case(home: Path):
+    """The case itself, to see what a click left behind."""
+    from clipforensics.cases.case import Case
+
+    return Case.open(home / "tiny")
+
+
+@pytest.fixture
+def no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home folder without any case."""
+    monkeypatch.setenv("CLIPFORENSICS_HOME", str(tmp_path / "empty"))
+    return tmp_path / "empty"
+
+
+@pytest.fixture
+def launched(monkeypatch: pytest.MonkeyPatch) -> Iterator[list]:
+    """A launcher that starts no process: runs stay queued until a test writes their folder."""
+    from clipforensics.jobs import launcher
+
+    runs: list = []
+
+    def spawn(run) -> None:
+        runs.append(run)
+
+    monkeypatch.setattr(launcher, "_spawn", spawn)
+    yield runs
+
+
+@pytest.fixture
+def visit() -> Callable[..., AppTest]:
+    """Visit a page as a browser would: through app.py, with a query; no exception on the way."""
+    return _visit
+
+
+def _visit(page: str = "case", **query: str) -> AppTest:
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=30)
+    at.session_state["shell.reentered"] = True
+    for name, value in query.items():
+        at.query_params[name] = value
+    at.run()
+    check(at)
+    if page != "case":
+        at.switch_page(f"pages/{page}.py").run()
+        check(at)
+    return at
+
+
+def check(at: AppTest) -> None:
+    """Fail on an exception anywhere on the page."""
+    assert not at.exception, at.exception[0].stack_trace
