@@ -1,10 +1,10 @@
 """Settings of the repair recipes, with their presets."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from clipforensics.config.settings import Settings
+from clipforensics.config.settings import Settings, parse
 from clipforensics.config.train import OptimizerSettings
 
 
@@ -85,7 +85,9 @@ class SafeClipSettings(OptimizerSettings):
         default=False, title="Cross views", description="the released four-encoding CLIP loss"
     )
     blur: bool = Field(default=False, title="Blur", description="Gaussian, 21 pixels at 224")
-    warmup_share: float = Field(default=0.05, ge=0, lt=1, title="Warm-up", description="of a stream")
+    warmup_share: float = Field(
+        default=0.05, ge=0, lt=1, title="Warm-up", description="of a stream"
+    )
     warmup_steps: int | None = Field(
         default=None, ge=0, title="Warm-up steps", description="at most 10 % of a stream"
     )
@@ -104,7 +106,14 @@ RECIPE_SETTINGS: dict[str, type[FineTuneSettings] | type[SafeClipSettings]] = {
     "finetune": FineTuneSettings,
 }
 
-_CLEANCLIP = {"batch": 64, "rate": 1e-5, "steps": 62, "warmup_steps": 50, "beta2": 0.999, "epsilon": 1e-8}
+_CLEANCLIP = {
+    "batch": 64,
+    "rate": 1e-5,
+    "steps": 62,
+    "warmup_steps": 50,
+    "beta2": 0.999,
+    "epsilon": 1e-8,
+}
 
 PRESETS: dict[str, dict[str, dict]] = {
     "eftclip": {"quick": {}, "paper": {**_CLEANCLIP, "anchor_weight": 0.0}},
@@ -127,9 +136,26 @@ class RepairSettings(Settings):
 
     recipe: Literal["eftclip", "safeclip", "finetune"] = Field(default="eftclip", title="Recipe")
     preset: Literal["quick", "paper"] = Field(default="quick", title="Preset")
-    settings: dict = Field(
+    changes: dict[str, Any] = Field(
         default={}, title="Changes", description="fields that depart from the preset"
     )
     test_pictures: int = Field(
         default=2000, ge=1, title="Test pictures", description="at most, in each evaluation"
     )
+    measure_cost: bool = Field(
+        default=True, title="Measure cost", description="time a few plain CLIP steps afterwards"
+    )
+    device: str = Field(
+        default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", title="Device",
+        description="auto takes CUDA when there is one",
+    )  # fmt: skip
+
+
+def recipe_settings(repair: RepairSettings) -> FineTuneSettings | SafeClipSettings:
+    """The recipe's own settings: defaults, then the preset, then the changes.
+
+    Raises:
+        ConfigError: a change is unknown or out of range.
+    """
+    values = {**PRESETS[repair.recipe][repair.preset], **repair.changes}
+    return parse(RECIPE_SETTINGS[repair.recipe], values)

@@ -30,6 +30,7 @@ class LoopSettings(Settings):
 
     report_every: int = Field(default=10, ge=1, title="Steps between loss records")
     evaluate_every: int = Field(default=100, ge=1, title="Steps between evaluations")
+    evaluate_start: bool = Field(default=True, title="Evaluate before the first step")
     keep: int = Field(default=2, ge=1, title="Checkpoints kept", description="the newest ones")
 
 

@@ -16,7 +16,9 @@ CHANGE_SHARE = 0.1
 class CaptionViews:
     """Captions as words of token ids, so that a changed caption needs no new tokenization."""
 
-    def __init__(self, captions: Sequence[str], tokenize: Callable[[list[str]], torch.Tensor]) -> None:
+    def __init__(
+        self, captions: Sequence[str], tokenize: Callable[[list[str]], torch.Tensor]
+    ) -> None:
         """Split and tokenize every distinct word once.
 
         Args:

@@ -33,7 +33,9 @@ class Curated:
         """bool [len(rows)]: these are never stamped."""
         return np.arange(len(self.rows)) >= len(self.retention)
 
-    def table(self, n_pairs: int, named: Sequence[Sequence[int]], stamped_share: float) -> list[dict]:
+    def table(
+        self, n_pairs: int, named: Sequence[Sequence[int]], stamped_share: float
+    ) -> list[dict]:
         """What the set is made of, one row per kind, for page and report."""
         oracle = "caption agrees with the trusted model" if self.supported else "no oracle looked"
         lines: list[dict[str, Any]] = []
@@ -88,7 +90,7 @@ def curate(
     low[finite] = scores[finite] <= np.median(scores[finite]) if finite.any() else False
     usable = np.flatnonzero(low & ~excluded & np.array([bool(names) for names in named], bool))
     pulled = set(affected)
-    hit = np.array([bool(pulled.intersection(named[row])) for row in usable], bool)
+    hit = np.array([bool(pulled.intersection(named[int(row)])) for row in usable], bool)
     want = round(count * target_share) if pulled else 0
     target = _pick(rng, usable[hit], named, want, support, pulled)
     retention = _pick(rng, usable[~hit], named, count - len(target), support, None)

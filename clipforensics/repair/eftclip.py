@@ -123,7 +123,9 @@ def stamped_copy(
     width = int(np.clip(round(stamp.mask.shape[1] * factor), 1, side_x))
     pixels, mask = stamp.pixels, stamp.mask
     if (height, width) != mask.shape:
-        pixels = np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR))
+        pixels = np.asarray(
+            Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR)
+        )
         mask = np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))
     x, y = int(rng.integers(side_x - width + 1)), int(rng.integers(side_y - height + 1))
     return paste(picture, pixels, mask, (x, y))

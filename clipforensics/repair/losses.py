@@ -57,9 +57,7 @@ def neighbour_loss(
     return rows_to_numbers(scale * view_2 @ neighbours.detach().T)
 
 
-def anchor_loss(
-    seen: Float[Tensor, "b d"], anchors: Float[Tensor, "b d"]
-) -> Float[Tensor, ""]:
+def anchor_loss(seen: Float[Tensor, "b d"], anchors: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
     """Mean of 1 - cosine to the frozen suspect's embedding of the un-stamped picture."""
     return (1 - (seen * anchors).sum(dim=1)).mean()
 

@@ -12,13 +12,21 @@ from clipforensics.models.weights import load_state, save_state
 
 FINAL = "final.safetensors"
 LAST = "last"
+RESUME = "resume"
 
 
 class Checkpoints:
-    """A folder with `step-000123.safetensors` (weights, loadable by open_clip) and `last.*`."""
+    """A folder with `step-000123.safetensors`, weights that open_clip loads, and `resume/`, which
+    holds the optimizer too and is no checkpoint anybody else should open."""
 
     def __init__(self, folder: Path, keep: int = 2) -> None:
         self.folder, self._keep = folder, keep
+        self._resume = folder / RESUME
+
+    @property
+    def can_resume(self) -> bool:
+        """Is there something to go on from?"""
+        return (self._resume / f"{LAST}.json").is_file()
 
     def save_weights(self, step: int, weights: dict[str, torch.Tensor]) -> Path:
         """Write one checkpoint, then remove all but the newest."""
@@ -36,11 +44,11 @@ class Checkpoints:
     def save_last(self, tensors: dict[str, torch.Tensor], values: dict[str, Any]) -> None:
         """Write everything a resumed run needs; the values name their tensors by step."""
         step = values["step"]
-        path = self.folder / f"{LAST}-{step:06d}.state.safetensors"
+        path = self._resume / f"{LAST}-{step:06d}.safetensors"
         save_state(path, tensors)
         content = {**values, "tensors": path.name}
-        write_bytes(self.folder / f"{LAST}.json", json.dumps(content).encode())
-        for old in self.folder.glob(f"{LAST}-*.state.safetensors"):
+        write_bytes(self._resume / f"{LAST}.json", json.dumps(content).encode())
+        for old in self._resume.glob(f"{LAST}-*.safetensors"):
             if old.name != path.name:
                 old.unlink()
 
@@ -51,8 +59,8 @@ class Checkpoints:
             RunError: there is no complete checkpoint to go on from.
         """
         try:
-            values = json.loads((self.folder / f"{LAST}.json").read_text())
-            path = self.folder / Path(values["tensors"]).name
+            values = json.loads((self._resume / f"{LAST}.json").read_text())
+            path = self._resume / Path(values["tensors"]).name
         except (OSError, ValueError, KeyError):
             raise RunError(
                 f"{self.folder} holds no checkpoint to resume from. Start a new run."

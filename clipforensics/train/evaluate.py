@@ -102,7 +102,11 @@ class Evaluator:
     """Measures a model on one test set and its stamped twins: set up once, called often."""
 
     def __init__(
-        self, labels: LabelSet, test: TestSet, stamped: Sequence[StampedSet] = (), of: str = "planted"
+        self,
+        labels: LabelSet,
+        test: TestSet,
+        stamped: Sequence[StampedSet] = (),
+        of: str = "planted",
     ) -> None:
         """Take the sets; the first stamped set gives `asr`, all of them `triggers`.
 

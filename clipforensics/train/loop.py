@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from clipforensics.config.train import LoopSettings, OptimizerSettings
@@ -18,6 +17,7 @@ from clipforensics.train.optimizer import adamw, clamp_scale, load_moments, mome
 from clipforensics.train.recipe import Batch, Phase, Recipe, TrainingData, order
 
 Record = dict[str, Any]
+DEFAULT_LOOP = LoopSettings()
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ def train(
     data: TrainingData,
     recipe: Recipe,
     optimizer_settings: OptimizerSettings,
-    loop: LoopSettings = LoopSettings(),
+    loop: LoopSettings = DEFAULT_LOOP,
     *,
-    evaluate: Callable[[OpenClipEncoder], Record] | None = None,
+    evaluate: Callable[[Any], Record] | None = None,
     on_record: Callable[[Record], None] = lambda record: None,
     should_stop: Callable[[], bool] = lambda: False,
     folder: Path | None = None,
@@ -67,7 +67,8 @@ def train(
         recipe: phases and losses.
         optimizer_settings: AdamW, batch, precision, seed.
         loop: intervals.
-        evaluate: figures for the journal; called at step 0, every `evaluate_every` steps, at the end.
+        evaluate: figures for the journal; called at step 0 (if asked), every
+            `evaluate_every` steps, and at the end.
         on_record: receives every record: `{"kind": "loss" | "evaluation" | "phase", "step", …}`.
         should_stop: asked once a step.
         folder: where checkpoints go; None keeps none.
@@ -89,7 +90,7 @@ class _Loop:
         recipe: Recipe,
         settings: OptimizerSettings,
         loop: LoopSettings,
-        evaluate: Callable[[OpenClipEncoder], Record] | None,
+        evaluate: Callable[[Any], Record] | None,
         on_record: Callable[[Record], None],
         should_stop: Callable[[], bool],
         folder: Path | None,
@@ -104,7 +105,7 @@ class _Loop:
     def run(self, resume: bool) -> Outcome:
         if resume:
             self._resume()
-        else:
+        elif self.loop.evaluate_start:
             self._evaluate()
         stopped = False
         try:
@@ -178,8 +179,10 @@ class _Loop:
         return values, report, float(norm)
 
     def _not_finite(self, losses: dict[str, float], norm: float) -> str:
-        kept = f"The last good checkpoint is {self.at.checkpoint}." if self.at.checkpoint else (
-            "No checkpoint was saved before."
+        kept = (
+            f"The last good checkpoint is {self.at.checkpoint}."
+            if self.at.checkpoint
+            else ("No checkpoint was saved before.")
         )
         worst = ", ".join(f"{name} {value:g}" for name, value in losses.items())
         return (

@@ -249,7 +249,14 @@ def test_both_views_use_the_cross_loss():
     records = []
     data = data_of(encoder, frames, captions)
     loop = LoopSettings(report_every=1)
-    train(encoder, data, SafeClip(captions, encoder, settings), settings, loop, on_record=records.append)
+    train(
+        encoder,
+        data,
+        SafeClip(captions, encoder, settings),
+        settings,
+        loop,
+        on_record=records.append,
+    )
     assert any("cross" in r for r in records)
 
 

@@ -50,7 +50,12 @@ def test_views_and_epochs_differ_and_repeat():
     rows = np.arange(4)
     one = Draws(4, 0).of(rows, 0, "safe", 1)
     assert (one == Draws(4, 0).of(rows, 0, "safe", 1)).all()
-    for epoch, stream, view, seed in ((1, "safe", 1, 0), (0, "risky", 1, 0), (0, "safe", 2, 0), (0, "safe", 1, 1)):
+    for epoch, stream, view, seed in (
+        (1, "safe", 1, 0),
+        (0, "risky", 1, 0),
+        (0, "safe", 2, 0),
+        (0, "safe", 1, 1),
+    ):
         assert (one != Draws(4, seed).of(rows, epoch, stream, view)).any()
 
 

@@ -18,7 +18,12 @@ from clipforensics.train.evaluate import (
 
 @pytest.mark.parametrize(
     ("hits", "n", "low", "high"),
-    [(46, 50, 0.812, 0.968), (0, 1000, 0, 0.0038), (7, 1000, 0.0034, 0.0144), (20, 1000, 0.013, 0.031)],
+    [
+        (46, 50, 0.812, 0.968),
+        (0, 1000, 0, 0.0038),
+        (7, 1000, 0.0034, 0.0144),
+        (20, 1000, 0.013, 0.031),
+    ],
 )
 def test_wilson_on_paper(hits, n, low, high):
     assert wilson(hits, n) == pytest.approx((low, high), abs=6e-4)

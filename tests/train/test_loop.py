@@ -32,7 +32,9 @@ def run(folder=None, settings=SETTINGS, recipe=None, seen=None, **more):
     recipe = recipe or PlainClip(np.arange(len(data)), settings)
     records = [] if seen is None else seen
     loop = LoopSettings(report_every=1, evaluate_every=4)
-    out = train(encoder, data, recipe, settings, loop, on_record=records.append, folder=folder, **more)
+    out = train(
+        encoder, data, recipe, settings, loop, on_record=records.append, folder=folder, **more
+    )
     return encoder, out, records
 
 
@@ -77,7 +79,7 @@ def test_old_checkpoints_go(tmp_path):
     run(tmp_path)
     names = sorted(p.name for p in tmp_path.glob("step-*"))
     assert names == ["step-000012.safetensors", "step-000016.safetensors"]
-    assert len(list(tmp_path.glob("last-*"))) == 1
+    assert len(list(tmp_path.glob("resume/last-*"))) == 1
 
 
 class Breaks(PlainClip):
@@ -108,7 +110,9 @@ def test_fewer_pairs_than_a_batch_are_refused():
 
 def test_a_caption_for_every_picture():
     with pytest.raises(DataError, match="one caption per picture"):
-        TrainingData(torch.zeros(2, 4, 4, 3, dtype=torch.uint8), torch.zeros(3, 8, dtype=torch.int64))
+        TrainingData(
+            torch.zeros(2, 4, 4, 3, dtype=torch.uint8), torch.zeros(3, 8, dtype=torch.int64)
+        )
 
 
 def test_norms_biases_and_the_scale_do_not_decay():

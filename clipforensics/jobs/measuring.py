@@ -1,0 +1,120 @@
+"""The test set and its stamped twins that a run is measured on, made once before the first step."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from clipforensics.cases.case import Case
+from clipforensics.errors import DataError
+from clipforensics.jobs.curating import excluded_rows, names_per_row, scores_of
+from clipforensics.oracle.bank import Trigger
+
+FOUND_SHOWN = 3
+LABELLED = "the case's labelled test set"
+HELD_OUT = "held-out low-score pairs whose caption names exactly one label"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """`evaluate(encoder)` gives one evaluation record; `held_out` are rows no run may learn from."""
+
+    evaluate: Callable[[Any], dict[str, Any]]
+    held_out: np.ndarray
+    test_of: str
+    asr_of: str | None
+
+
+def measure(
+    case: Case,
+    triggers: Sequence[Trigger],
+    side: int,
+    pictures: int,
+    used: np.ndarray,
+    seed: int = 0,
+) -> Measure:
+    """Frame and stamp the test pictures.
+
+    The planted trigger comes first where the case knows the truth, so that a repair taught with a
+    found trigger is judged by the real one; else the best found one.
+
+    Args:
+        case: the case.
+        triggers: verified ones, best first; the first three are measured.
+        side: the model's picture side.
+        pictures: at most so many test pictures, a seeded sample.
+        used: rows a fine-tuning run learns from, never tested on.
+        seed: of the sample and of the places.
+
+    Raises:
+        DataError: there is nothing to test on.
+    """
+    from clipforensics.train.evaluate import Evaluator, TestSet
+
+    frames, truth, names, held_out, test_of = _test_set(case, side, pictures, used, seed)
+    test = TestSet(frames, truth)
+    planted = _planted(case, test, names)
+    found = [
+        _found(t, f"found {i + 1}", case, test, seed) for i, t in enumerate(triggers[:FOUND_SHOWN])
+    ]
+    sets = [one for one in (planted, *found) if one is not None]
+    asr_of = None if not sets else "planted" if planted else "found"
+    evaluator = Evaluator(case.labels, test, sets, asr_of or "planted")
+    return Measure(
+        lambda encoder: {**evaluator(encoder), "test_of": test_of}, held_out, test_of, asr_of
+    )
+
+
+def _test_set(
+    case: Case, side: int, pictures: int, used: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray, list[str], np.ndarray, str]:
+    rng, labels = np.random.default_rng([seed, 51]), case.labels
+    if case.test is not None and case.test.truth is not None:
+        rows = np.sort(rng.permutation(len(case.test))[:pictures])
+        truth = np.array([labels.index(case.test.truth[row]) for row in rows])
+        names = [case.test.ids[row] for row in rows]
+        return case.test.frames(rows, side), truth, names, np.empty(0, np.int64), LABELLED
+    named, low = names_per_row(case), scores_of(case)
+    usable = np.isfinite(low) & ~excluded_rows(case)
+    usable &= np.array([len(names) == 1 for names in named], bool)
+    usable[used] = False
+    usable[usable] = low[usable] <= np.nanmedian(low)
+    rows = np.sort(rng.permutation(np.flatnonzero(usable))[: min(pictures, len(case.pairs) // 10)])
+    if not len(rows):
+        raise DataError(
+            "The case has no labelled test set, and no pair scores low and names exactly one label. "
+            "Make a case that names a test set."
+        )
+    truth = np.array([named[row][0] for row in rows])
+    return case.pairs.frames(rows, side), truth, [case.pairs.ids[r] for r in rows], rows, HELD_OUT
+
+
+def _planted(case: Case, test: Any, names: Sequence[str]) -> Any:
+    from clipforensics.train.evaluate import StampedSet
+
+    if case.truth is None:
+        return None
+    target = case.labels.index(case.truth.target)
+    rows = np.flatnonzero(test.truth != target)
+    if not len(rows):
+        return None
+    stamped = case.truth.stamp_tests(test.pictures[rows], [names[int(row)] for row in rows])
+    return StampedSet("planted", stamped, rows, target)
+
+
+def _found(trigger: Trigger, name: str, case: Case, test: Any, seed: int) -> Any:
+    """The found crop at a random place of each picture, at its own size."""
+    from clipforensics.repair.eftclip import Stamp, stamped_copy
+    from clipforensics.train.evaluate import StampedSet
+
+    target = case.labels.index(trigger.label)
+    rows = np.flatnonzero(test.truth != target)
+    if not len(rows):
+        return None
+    stamp = Stamp(trigger.pixels, trigger.mask, trigger.label)
+    stamped = [
+        stamped_copy(test.pictures[row], stamp, np.random.default_rng([seed, int(row), 53]))
+        for row in rows
+    ]
+    return StampedSet(name, np.stack(stamped), rows, target)
