@@ -44,7 +44,9 @@ class Manifest:
         """
         content = _json(Path(path))
         if content.get("schema") != SCHEMA:
-            raise DataError(f"{path} has schema {content.get('schema')!r}; this version reads {SCHEMA}.")
+            raise DataError(
+                f"{path} has schema {content.get('schema')!r}; this version reads {SCHEMA}."
+            )
         try:
             rows = tuple(content["rows"])
             return cls(
@@ -57,7 +59,9 @@ class Manifest:
                 pattern_sha256=str(content["trigger"][0]["pattern_sha256"]),
             )
         except (KeyError, TypeError, ValueError, IndexError) as problem:
-            raise DataError(f"{path} is no complete manifest ({problem!r}). Make it again.") from None
+            raise DataError(
+                f"{path} is no complete manifest ({problem!r}). Make it again."
+            ) from None
 
     def stamp_tests(self, pictures: np.ndarray, ids: list[str] | tuple[str, ...]) -> np.ndarray:
         """The stamped twins of framed test pictures, in order.
@@ -89,7 +93,9 @@ def _json(path: Path) -> dict[str, Any]:
     except OSError:
         raise DataError(f"No manifest at {path}. Give the manifest.json of a poisoning.") from None
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
-        raise DataError(f"{path} is no valid JSON. Give the manifest.json of a poisoning.") from None
+        raise DataError(
+            f"{path} is no valid JSON. Give the manifest.json of a poisoning."
+        ) from None
     if not isinstance(content, dict):
         raise DataError(f"{path} is no manifest: a JSON object is needed.")
     return content

@@ -52,7 +52,9 @@ def plan_poison(source: Source, labels: LabelSet, settings: PoisonSettings) -> P
     """
     labels.index(settings.target)
     named = [labels.named_in(caption) for caption in source.captions]
-    eligible = sorted((source.ids[i], i) for i in range(len(named)) if settings.target not in named[i])
+    eligible = sorted(
+        (source.ids[i], i) for i in range(len(named)) if settings.target not in named[i]
+    )
     count = max(1, floor(len(source.ids) * settings.rate + 0.5 + 1e-9))
     if count > len(eligible):
         raise ConfigError(
@@ -195,7 +197,9 @@ def _write_pictures(
                 progress(done, whole)
             if should_stop():
                 pool.shutdown(cancel_futures=True)
-                raise DataError(f"Stopped after {done:,} of {whole:,} pictures; start again to resume.")
+                raise DataError(
+                    f"Stopped after {done:,} of {whole:,} pictures; start again to resume."
+                )
     return records
 
 

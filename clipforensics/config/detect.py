@@ -73,8 +73,8 @@ class ReferenceSettings(Settings):
         if value == "all":
             return value
         try:
-            size = int(value) if not isinstance(value, bool | float) or value % 1 else int(value)
-        except (TypeError, ValueError):
+            size = 0 if isinstance(value, bool) or float(value) % 1 else int(value)
+        except (TypeError, ValueError, OverflowError):
             size = 0
         if size < MIN_REFERENCE:
             raise ValueError(f"Give a whole number of at least {MIN_REFERENCE}, or all")

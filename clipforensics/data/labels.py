@@ -27,7 +27,9 @@ class LabelSet:
     def __post_init__(self) -> None:
         if not self.names:
             raise DataError("The label set is empty. Write one label per line.")
-        twice = [name for name, count in Counter(map(str.casefold, self.names)).items() if count > 1]
+        twice = [
+            name for name, count in Counter(map(str.casefold, self.names)).items() if count > 1
+        ]
         if twice:
             raise DataError(f"{len(twice)} labels appear twice (first: {twice[0]!r}). Remove one.")
         if any(template.count("{}") != 1 for template in self.templates) or not self.templates:
@@ -91,7 +93,9 @@ def read_labels(path: Path) -> LabelSet:
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except (FileNotFoundError, IsADirectoryError):
-        raise DataError(f"No labels file at {path}. Give a text file, one label per line.") from None
+        raise DataError(
+            f"No labels file at {path}. Give a text file, one label per line."
+        ) from None
     except (UnicodeDecodeError, OSError):
         raise DataError(f"{path} is not UTF-8 text. Save the labels one per line.") from None
     lines = [line.strip() for line in text.splitlines()]

@@ -129,7 +129,9 @@ def _table_of(source: Path) -> Path:
             "Name the table itself."
         )
     if not source.is_file():
-        raise DataError(f"No pairs at {source}. Give a CSV or TSV table, or a folder with pairs.csv.")
+        raise DataError(
+            f"No pairs at {source}. Give a CSV or TSV table, or a folder with pairs.csv."
+        )
     return source
 
 
@@ -142,7 +144,9 @@ def _read_table(table: Path) -> tuple[list[str], list[list[str]]]:
             file.seek(0)
             rows = [row for row in csv.reader(file, delimiter=separator) if row]
     except (UnicodeDecodeError, csv.Error, OSError) as problem:
-        raise DataError(f"{table} is no readable CSV or TSV text ({problem}). Save it as UTF-8.") from None
+        raise DataError(
+            f"{table} is no readable CSV or TSV text ({problem}). Save it as UTF-8."
+        ) from None
     if len(rows) < 2:
         raise DataError(f"{table} holds no pair: a header and at least one row are needed.")
     header = [name.strip().casefold() for name in rows[0]]
@@ -155,7 +159,9 @@ def _read_table(table: Path) -> tuple[list[str], list[list[str]]]:
     return header, rows[1:]
 
 
-def _column(table: Path, header: list[str], asked: str | None, known: Sequence[str], what: str) -> int:
+def _column(
+    table: Path, header: list[str], asked: str | None, known: Sequence[str], what: str
+) -> int:
     wanted = (asked.casefold(),) if asked else known
     for key in wanted:
         if key in header:

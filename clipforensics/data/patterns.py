@@ -14,7 +14,11 @@ def random_patch(rng: np.random.Generator, family: str, height: int, width: int)
     rows, columns = np.mgrid[:height, :width]
     if family in ("stripes", "checker"):
         step = int(rng.integers(2, 5))
-        along = rows // step + columns // step if family == "checker" else _along(rng, rows, columns) // step
+        along = (
+            rows // step + columns // step
+            if family == "checker"
+            else _along(rng, rows, columns) // step
+        )
         return _colours(rng, 2)[along % 2]
     cells = int(rng.integers(2, 6))
     shape = (cells, cells, 3 if family == "colour_blocks" else 1)

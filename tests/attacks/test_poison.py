@@ -63,7 +63,9 @@ def test_more_workers_change_nothing(poisoned, tmp_path):
 def test_row_order_does_not_matter():
     order = np.random.default_rng(1).permutation(120)
     pairs = Pairs(
-        tuple(WORLD.ids[i] for i in order), tuple(WORLD.captions[i] for i in order), (Path("x"),) * 120
+        tuple(WORLD.ids[i] for i in order),
+        tuple(WORLD.captions[i] for i in order),
+        (Path("x"),) * 120,
     )
     straight = plan_poison(WORLD, labels(), SETTINGS)
     shuffled = plan_poison(FileSource(pairs, 64), labels(), SETTINGS)

@@ -38,7 +38,9 @@ def test_a_table_comes_back_equal(tmp_path):
 
 
 def test_missing_columns_are_named(tmp_path):
-    with pytest.raises(DataError, match="no caption column: looked for title.*found filepath, size"):
+    with pytest.raises(
+        DataError, match="no caption column: looked for title.*found filepath, size"
+    ):
         read_pairs(table(tmp_path, "filepath,size\na.png,3\n"))
 
 

@@ -12,7 +12,13 @@ import torch
 
 from clipforensics.data.labels import LabelSet
 from clipforensics.errors import ModelError
-from clipforensics.models.clip import build_module, load_clip, new_clip, read_model_config, save_clip
+from clipforensics.models.clip import (
+    build_module,
+    load_clip,
+    new_clip,
+    read_model_config,
+    save_clip,
+)
 from clipforensics.models.encoder import unit
 from clipforensics.models.tiny import TINY_CONFIG, tiny_clip
 from clipforensics.models.weights import load_state, save_state, sha256_state
@@ -47,7 +53,9 @@ def test_half_precision_files_change_features_little(tmp_path, config, pictures)
     encoder = tiny_clip(3)
     save_clip(encoder, tmp_path / "w.safetensors", half=True)
     halved = load_clip(config, tmp_path / "w.safetensors", "cpu")
-    cosines = (unit(encoder.encode_pictures(pictures)) * unit(halved.encode_pictures(pictures))).sum(1)
+    cosines = (
+        unit(encoder.encode_pictures(pictures)) * unit(halved.encode_pictures(pictures))
+    ).sum(1)
     assert cosines.min() > 0.9999
 
 
@@ -141,7 +149,15 @@ def test_weights_that_are_not_finite_are_refused(tmp_path, config):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"embed_dim": 4}', "[" * 100_000, '{"embed_dim":8,"vision_cfg":{},"text_cfg":3}']
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"embed_dim": 4}',
+        "[" * 100_000,
+        '{"embed_dim":8,"vision_cfg":{},"text_cfg":3}',
+    ],
 )
 def test_broken_model_configs_are_refused(tmp_path, text):
     path = tmp_path / "m.json"
@@ -177,5 +193,3 @@ def test_predictions_are_the_nearest_labels_whatever_the_batch(pictures):
     weights = label_weights(encoder, labels)
     best = similarities(encoder.encode_pictures(pictures), weights).argmax(axis=1)
     np.testing.assert_array_equal(predict(encoder, pictures, weights, batch=2), best)
-
-

@@ -1,0 +1,66 @@
+"""The command line's one door: finds the command, and turns every complaint into one line.
+
+Exit codes: 0 done, 1 `verify` found a difference or a run failed, 2 the user's mistake.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+from typer.exceptions import Abort, Exit, TyperException
+
+from clipforensics.cli import bench, cases, pairs, repair, score, triggers
+from clipforensics.errors import ForensicsError
+
+app = typer.Typer(
+    name="clipforensics",
+    help="Backdoor forensics of CLIP models: find, show and repair.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for module in (cases, pairs, score, triggers, repair, bench):
+    module.register(app)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and exit with its code."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing is ever downloaded
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
+        code = app(
+            args=None if arguments is None else list(arguments),
+            prog_name="clipforensics",
+            standalone_mode=False,
+        )
+        return int(code or 0)
+    except (ForensicsError, TyperException) as problem:
+        return _complain(_text(problem))
+    except Exit as end:
+        return end.code
+    except (Abort, KeyboardInterrupt):
+        sys.stderr.write("Stopped. What was finished is kept.\n")
+        return 130
+    except BrokenPipeError:
+        # the reader of our output went away; nothing is wrong, and nobody listens
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as problem:
+        return _complain(
+            f"{problem.filename or 'A file'}: {problem.strerror}. Check it and start again."
+        )
+
+
+def _text(problem: Exception) -> str:
+    text = problem.format_message() if isinstance(problem, TyperException) else str(problem)
+    return " ".join(text.split())
+
+
+def _complain(text: str) -> int:
+    sys.stderr.write(text + "\n")
+    return 2

@@ -1,0 +1,69 @@
+"""Results on stdout, everything else on stderr."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+
+
+def answer(result: Mapping[str, Any], as_json: bool) -> None:
+    """Print a result: one JSON object, or one line per fact."""
+    if as_json:
+        sys.stdout.write(json.dumps(result, default=_plain, allow_nan=False) + "\n")
+        return
+    width = max(map(len, result), default=0)
+    for name, value in result.items():
+        sys.stdout.write(f"{name:<{width}}  {_readable(value)}\n")
+
+
+def progress_line() -> Callable[..., None]:
+    """A progress callback (step, total, message) that says rate and time left, once a second."""
+    state = {"message": "", "began": 0.0, "from": 0, "said": 0.0}
+
+    def tell(step: int, total: int, message: str = "", **figures: Any) -> None:
+        now = time.monotonic()
+        if message != state["message"] or step < state["from"]:
+            state.update({"message": message, "began": now, "from": step, "said": 0.0})
+        if now - state["said"] < 1 and step < total:
+            return
+        state["said"] = now
+        done, seconds = step - state["from"], now - state["began"]
+        pace = (
+            f", {done / seconds:,.0f}/s, {(total - step) * seconds / done:,.0f} s left"
+            if done > 0 and seconds > 0
+            else ""
+        )
+        shown = "".join(f", {name} {_readable(value)}" for name, value in figures.items())
+        sys.stderr.write(f"{message}: {step:,} of {total:,}{pace}{shown}\n")
+
+    return tell
+
+
+def never() -> bool:
+    """The command line is stopped by Ctrl-C, not by asking."""
+    return False
+
+
+def _readable(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_readable(one)}" for name, one in value.items())
+    if isinstance(value, (list, tuple)):
+        shown = ", ".join(_readable(one) for one in value[:10])
+        return f"{shown}, … ({len(value):,})" if len(value) > 10 else shown or "none"
+    return str(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return str(value)

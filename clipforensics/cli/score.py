@@ -1,0 +1,79 @@
+"""score: any table of embeddings, without a case."""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from clipforensics.cli.cases import reference_settings
+from clipforensics.cli.output import Json, answer, progress_line
+from clipforensics.config.detect import DETECTORS, DensitySettings
+from clipforensics.config.settings import parse
+from clipforensics.errors import DataError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(score)
+
+
+def score(
+    embeddings: Annotated[Path, typer.Argument(help="float32 or float16 [n, d], as .npy.")],
+    detector: Annotated[str, typer.Option(help=f"One of {', '.join(DETECTORS)}.")],
+    out: Annotated[Path, typer.Option(help="Parquet with columns row, score.")],
+    k: Annotated[int, typer.Option(help="Neighbours.")] = DensitySettings().k,
+    reference_size: Annotated[str, typer.Option(help="Rows per reference set, or all.")] = "2048",
+    draws: Annotated[int, typer.Option(help="Random reference sets averaged.")] = 5,
+    seed: Annotated[int, typer.Option()] = 0,
+    normalize: Annotated[bool, typer.Option(help="Score by angle alone.")] = False,
+    json: Json = False,
+) -> None:
+    """Score every row: higher is more suspicious."""
+    import time
+
+    from clipforensics.detect import score as run
+
+    x = read_embeddings(embeddings)
+    reference = reference_settings(reference_size, draws, seed, normalize)
+    density = parse(DensitySettings, {"k": k})
+    tell, began = progress_line(), time.perf_counter()
+    scores = run(
+        x, detector, density, reference, lambda done, n: tell(done, n, f"scoring by {detector}")
+    )
+    seconds = time.perf_counter() - began
+    write_scores(out, scores.mean)
+    answer({"rows": len(x), "seconds": seconds, "out": str(out), "info": scores.info}, json)
+
+
+def read_embeddings(path: Path) -> np.ndarray:
+    """Memory-map a .npy file without unpickling anything.
+
+    Raises:
+        DataError: missing, damaged, or not a table of numbers.
+    """
+    if not path.is_file():
+        raise DataError(f"No embeddings at {path}. Give a .npy file of shape [n, d].")
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError, SyntaxError) as problem:
+        raise DataError(
+            f"{path} is no complete .npy table of numbers ({problem}). Save it again."
+        ) from None
+
+
+def write_scores(out: Path, scores: np.ndarray) -> None:
+    """Parquet with columns row and score, all at once."""
+    import io
+
+    import pyarrow
+    import pyarrow.parquet
+
+    from clipforensics.data.images import write_bytes
+
+    if not out.parent.is_dir():
+        raise DataError(f"No folder {out.parent} to write {out.name} into. Make it first.")
+    table = pyarrow.table({"row": np.arange(len(scores)), "score": scores})
+    buffer = io.BytesIO()
+    pyarrow.parquet.write_table(table, buffer)
+    write_bytes(out, buffer.getvalue())
