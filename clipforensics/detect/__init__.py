@@ -2,7 +2,7 @@
 
 from clipforensics.detect.density import dao, dao_pow, kdist, lid, lof, slof
 from clipforensics.detect.forest import isolation_forest
-from clipforensics.detect.neighbours import neighbours, whole_set_graph
+from clipforensics.detect.neighbours import whole_set_graph
 from clipforensics.detect.reference import Scores, score
 
 __all__ = [
@@ -13,7 +13,6 @@ __all__ = [
     "kdist",
     "lid",
     "lof",
-    "neighbours",
     "score",
     "slof",
     "whole_set_graph",

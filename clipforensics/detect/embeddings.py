@@ -91,7 +91,7 @@ class Copies:
     first: np.ndarray
     place: np.ndarray
 
-    def groups(self) -> list[Int64[np.ndarray, " size"]]:
+    def groups(self) -> list[Int64[np.ndarray, " _"]]:
         """The rows of every group of two or more equal embeddings, largest group first."""
         order = np.argsort(self.place, kind="stable")
         cuts = np.cumsum(np.bincount(self.place, minlength=len(self.first)))[:-1]

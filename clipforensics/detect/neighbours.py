@@ -2,8 +2,8 @@
 
 FAISS finds candidates fast, in float32, from |x|² + |y|² - 2x·y, which cancels badly for
 near-duplicates. So a few spare candidates are asked for, every distance is computed again from
-the differences in float64, and a bound on FAISS's rounding proves that none was missed; rows it
-cannot prove are searched again, slowly and exactly.
+the differences in float64, and a bound on FAISS's rounding proves that none was missed. Rows it
+cannot prove are asked for more candidates, in the end for all rows.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from clipforensics.errors import ConfigError, DataError
 SPARE = 8  # candidates beyond the k wanted
 QUERIES = 4096  # rows searched at a time
 BLOCK_NUMBERS = 200_000  # differences held at a time: they stay in the processor's cache
-FORCE_NUMBERS = 4_000_000
+CANDIDATES = 1_000_000  # held at a time
 
 
 class Neighbours(NamedTuple):
@@ -36,7 +36,7 @@ class Neighbours(NamedTuple):
 def neighbours(
     x: Float[np.ndarray, "n d"],
     k: int,
-    reference: Float[np.ndarray, "m d"] | None = None,
+    reference: Float[np.ndarray, "m e"] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Neighbours:
     """Find the k nearest embeddings of every row, exactly.
@@ -120,16 +120,23 @@ class _Search:
     ) -> tuple[Float64[np.ndarray, "q k"], Int64[np.ndarray, "q k"]]:
         import faiss
 
-        wanted = min(k + (own is not None) + SPARE, len(self.points))
+        square, ids = np.empty((len(queries), k)), np.empty((len(queries), k), dtype=np.int64)
         queries = np.ldexp(queries, -self.exponent)
         centred = self._centre(queries)
-        rough, found = faiss.knn(centred, self.centred, wanted)
-        square, ids = self._closest(queries, found, k, own)
-        if wanted < len(self.points):
-            for row in np.flatnonzero(~_proved(centred, rough[:, -1], square[:, -1])):
-                mine = None if own is None else own[row : row + 1]
-                every = np.arange(len(self.points))[None]
-                square[row], ids[row] = self._closest(queries[row : row + 1], every, k, mine)
+        todo = np.arange(len(queries))
+        wanted = min(k + (own is not None) + SPARE, len(self.points))
+        while len(todo):
+            doubtful = []
+            step = max(1, CANDIDATES // wanted)
+            for rows in (todo[at : at + step] for at in range(0, len(todo), step)):
+                rough, found = faiss.knn(centred[rows], self.centred, wanted)
+                mine = None if own is None else own[rows]
+                square[rows], ids[rows] = self._closest(queries[rows], found, k, mine)
+                if wanted < len(self.points):
+                    proved = _proved(centred[rows], rough[:, -1], square[rows, -1])
+                    doubtful.append(rows[~proved])
+            todo = np.concatenate(doubtful) if doubtful else todo[:0]
+            wanted = min(4 * wanted, len(self.points))
         return np.ldexp(np.sqrt(square), self.exponent), ids
 
     def _centre(self, points: Float[np.ndarray, "m d"]) -> Float32[np.ndarray, "m d"]:

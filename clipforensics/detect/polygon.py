@@ -49,4 +49,4 @@ def inside_box(
     """Whether each point lies in the box or on its edge; its corners may come in any order."""
     x0, y0, x1, y1 = box_xyxy
     low, high = np.minimum((x0, y0), (x1, y1)), np.maximum((x0, y0), (x1, y1))
-    return ((points >= low) & (points <= high)).all(axis=1)
+    return np.logical_and(points >= low, points <= high).all(axis=1)

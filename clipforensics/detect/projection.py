@@ -57,9 +57,7 @@ def umap_2d(
     near = np.column_stack([np.arange(len(x)), ids[:, : n_neighbours - 1]])
     far = np.column_stack([np.zeros(len(x)), dist[:, : n_neighbours - 1]])
     epochs = 500 if len(x) <= MANY_ROWS else 200
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of umap, numba and scikit-learn about each other
-        return _lay_out(_main_axes(x, seed), near, far, seed, epochs, progress)
+    return _lay_out(_main_axes(x, seed), near, far, seed, epochs, progress)
 
 
 def _lay_out(
@@ -71,10 +69,13 @@ def _lay_out(
     progress: Progress | None,
 ) -> Float32[np.ndarray, "n 2"]:
     from sklearn.utils import check_random_state
-    from umap.umap_ import find_ab_params, fuzzy_simplicial_set, simplicial_set_embedding
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Tensorflow not installed", ImportWarning)
+        from umap.umap_ import find_ab_params, fuzzy_simplicial_set, simplicial_set_embedding
 
     random = check_random_state(seed)
-    weights, _, _ = fuzzy_simplicial_set(
+    weights, *_ = fuzzy_simplicial_set(
         start, near.shape[1], random, "euclidean",
         knn_indices=near.astype(np.int32), knn_dists=far.astype(np.float32),
     )  # fmt: skip

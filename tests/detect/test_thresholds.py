@@ -1,0 +1,50 @@
+"""Cuts, and what they flag."""
+
+import numpy as np
+import pytest
+
+from clipforensics.detect.thresholds import (
+    count_flagged,
+    cut_at_percentile,
+    flagged,
+    percentile_ranks,
+    top_n,
+)
+from clipforensics.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("percentile", "count"), [(0, 1000), (50, 500), (99, 10), (99.9, 1), (100, 1)]
+)
+def test_a_percentile_flags_its_share(percentile, count, rng):
+    scores = rng.permutation(1000).astype(np.float64)
+    cut = cut_at_percentile(scores, percentile)
+    assert cut in scores
+    # between two ranks the cut goes up: it never flags more than its share and one row
+    assert abs(count_flagged(scores, cut) - count) <= 1
+    assert flagged(scores, cut).sum() == count_flagged(scores, cut)
+
+
+def test_rows_that_tie_with_the_cut_are_flagged_together():
+    assert count_flagged(np.array([1.0, 2.0, 2.0, 2.0]), 2.0) == 3
+    assert count_flagged(np.ones(7), cut_at_percentile(np.ones(7), 99)) == 7
+
+
+def test_top_n_is_highest_first_and_ties_keep_row_order():
+    scores = np.array([1.0, 5.0, 3.0, 5.0])
+    assert top_n(scores, 3).tolist() == [1, 3, 2]
+    assert top_n(scores, 99).tolist() == [1, 3, 2, 0]
+
+
+def test_ranks_share_a_tie_and_stay_between_0_and_100():
+    assert percentile_ranks(np.array([3.0, 1.0, 3.0, 7.0])).tolist() == [50, 12.5, 50, 87.5]
+
+
+def test_impossible_cuts_are_refused():
+    for percentile in (-1, 101, float("nan")):
+        with pytest.raises(ConfigError, match="not in 0 to 100"):
+            cut_at_percentile(np.ones(3), percentile)
+    with pytest.raises(ConfigError, match="no scores"):
+        cut_at_percentile(np.ones(0), 50)
+    with pytest.raises(ConfigError, match="asks for no row"):
+        top_n(np.ones(3), 0)
