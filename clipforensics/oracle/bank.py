@@ -13,7 +13,8 @@ from clipforensics.oracle.scorer import Judge
 from clipforensics.oracle.verify import Verification
 
 SAME_COSINE = 0.9
-MEMBERS, MEMBER_CORRELATION, SHIFT_PX = 5, 0.6, 3
+MEMBERS, MEMBER_CORRELATION = 5, 0.6
+SHIFT_PX = 4  # two boxes, each up to 2 px off
 STEADY_LEVELS = 8
 
 
@@ -110,21 +111,22 @@ def consensus(
     """
     if len(sightings) < MEMBERS:
         return None
-    first, aligned = sightings[0], None
-    pixels, mask, corner = first.crop.pixels, first.crop.mask, first.box_xyxy[:2]
+    first = sightings[0]
+    pixels, corner = first.crop.pixels, first.box_xyxy[:2]
+    seen_by, mask = core_of(first.crop.mask), first.crop.mask
     for _ in range(2):  # the second pass aligns by the pattern alone, without its background
-        if is_flat(pixels, mask):
+        if is_flat(pixels, seen_by):
             return None
-        stack = [_aligned(pixels, mask, one) for one in sightings]
-        aligned = np.stack([window for window in stack if window is not None] or [pixels])
-        if len(aligned) < MEMBERS:
+        stack = [_aligned(pixels, seen_by, one) for one in sightings]
+        windows = [window for window in stack if window is not None]
+        if len(windows) < MEMBERS:
             return None
-        median = np.median(aligned, axis=0)
-        spread = np.median(np.abs(aligned - median), axis=0).max(axis=-1)
-        steady = _largest_part(mask & (spread < STEADY_LEVELS))
-        if steady.sum() < 4:
+        median = np.median(windows, axis=0)
+        spread = np.median(np.abs(np.stack(windows) - median), axis=0).max(axis=-1)
+        mask = _largest_part(spread < STEADY_LEVELS)
+        if mask.sum() < 4:
             return None
-        pixels, mask = median.round().astype(np.uint8), steady
+        pixels, seen_by = median.round().astype(np.uint8), mask
     ys, xs = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     y, x = slice(ys[0], ys[-1] + 1), slice(xs[0], xs[-1] + 1)
     x0, y0 = corner

@@ -56,3 +56,15 @@ def holm(p: Sequence[float]) -> list[float]:
         running = max(running, min(1.0, (len(p) - rank) * p[i]))
         adjusted[i] = running
     return adjusted
+
+
+def anomaly_index(size: float, controls: Sequence[float]) -> float:
+    """How much smaller a label's trigger is than those of control labels, in robust deviations.
+
+    (median ln controls - ln size) / (1.4826 * MAD of ln controls). Above 3 is odd; the paper's 2
+    is also reached on clean models. Wang et al., "Neural Cleanse", IEEE S&P 2019, on logarithms.
+    """
+    logs = np.log(np.asarray(controls, float))
+    middle = float(np.median(logs))
+    spread = 1.4826 * float(np.median(np.abs(logs - middle)))
+    return (middle - log(size)) / spread if spread > 0 else 0.0

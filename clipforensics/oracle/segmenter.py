@@ -172,8 +172,8 @@ def regions_from(
     Masks under the minimum area go, a mask over nearly all the picture becomes `whole`, and of
     more than `keep` the least trusted or the largest go first.
     """
-    n, height, width = masks.shape
-    areas = masks.reshape(n, -1).sum(1)
+    _, height, width = masks.shape
+    areas = masks.sum((1, 2))
     floor = max(settings.minimum_area_px, settings.minimum_area_share * height * width)
     chosen = np.flatnonzero(areas >= floor)
     if len(chosen) > settings.keep:

@@ -1,0 +1,109 @@
+"""The bank: what is one trigger, and its pattern without its backgrounds."""
+
+import numpy as np
+import pytest
+
+from clipforensics.config.oracle import VerifySettings
+from clipforensics.oracle.bank import Sighting, clusters, consensus, core_of, signature
+from clipforensics.oracle.pasting import Crop, cut
+from clipforensics.oracle.scorer import suspect_judge
+from clipforensics.oracle.verify import Verification
+
+FIGURES = Verification(
+    "banana", 40, {"found": 0.9, "random": 0.9}, 0.9, (0.8, 0.95), 0.1, 0.0, 0.0, 9, 9, 0.02,
+    None, "verified", False,
+)  # fmt: skip
+
+
+def loose_sightings(n, rng, planted):
+    """The planted pattern at random places, each cut loosely, 2 px larger and up to 2 px off."""
+    found = []
+    for i in range(n):
+        picture = rng.integers(0, 256, (48, 48, 3), dtype=np.uint8)
+        x, y = (int(v) for v in rng.integers(5, 48 - 17, 2))
+        picture[y : y + 10, x : x + 10] = planted
+        dx, dy = (int(v) for v in rng.integers(-2, 3, 2))
+        box = (x - 2 + dx, y - 2 + dy, x + 12 + dx, y + 12 + dy)
+        found.append(Sighting(f"p{i}", "banana", box, picture, np.eye(4)[0], FIGURES))
+    return found
+
+
+def test_consensus_of_loose_windows_is_exactly_the_planted_pixels(rng):
+    planted = rng.integers(0, 256, (10, 10, 3), dtype=np.uint8)
+    found = loose_sightings(25, rng, planted)
+    pixels, mask, box = consensus(found)
+    assert mask.sum() == 100
+    assert (pixels == planted).all()
+    x0, y0, x1, y1 = box
+    assert (found[0].picture[y0:y1, x0:x1] == planted).all()
+
+
+def test_four_sightings_are_too_few(rng):
+    planted = rng.integers(0, 256, (10, 10, 3), dtype=np.uint8)
+    assert consensus(loose_sightings(4, rng, planted)) is None
+
+
+def test_a_pattern_that_varies_has_no_consensus(rng):
+    found = [
+        s
+        for seed in range(12)
+        for s in loose_sightings(
+            1, rng, np.random.default_rng(seed).integers(0, 256, (10, 10, 3), dtype=np.uint8)
+        )
+    ]
+    assert consensus(found) is None
+
+
+def test_flat_crops_have_no_consensus(rng):
+    found = [
+        Sighting(f"p{i}", "b", (3, 3, 13, 13), np.full((32, 32, 3), 90, np.uint8), np.eye(4)[0], FIGURES)
+        for i in range(8)
+    ]
+    assert consensus(found) is None
+
+
+def test_clusters_need_equal_label_and_near_signature():
+    near = np.array([[1, 0], [0.97, 0.243], [0, 1], [1, 0]], np.float32)
+    assert clusters(["a", "a", "a", "b"], near) == [[0, 1], [2], [3]]
+
+
+def test_single_link_joins_through_a_middle_member():
+    turns = np.deg2rad([0, 20, 40])
+    chain = np.stack([np.cos(turns), np.sin(turns)], axis=1)
+    assert clusters(["a"] * 3, chain) == [[0, 1, 2]]
+
+
+def test_clusters_ignore_order(rng):
+    signatures = rng.normal(size=(20, 3))
+    signatures /= np.linalg.norm(signatures, axis=1, keepdims=True)
+    order = rng.permutation(20)
+    plain = {frozenset(g) for g in clusters(["a"] * 20, signatures)}
+    moved = {frozenset(int(order[i]) for i in g) for g in clusters(["a"] * 20, signatures[order])}
+    assert plain == moved
+
+
+def test_crops_of_one_trigger_have_one_signature(toy, rng):
+    suspect = suspect_judge(toy.ToyClip(True, "s"), toy.LABELS)
+    pictures = np.stack([toy.scene(toy.NAMES[i % 6], rng)[0] for i in range(40)])
+    before = suspect.features(pictures)
+    shots = []
+    for seed in (1, 2):
+        picture, _, box = toy.scene("leaf", np.random.default_rng(seed), stamped=True)
+        larger = (box[0] - seed, box[1] - 1, box[2] + 1, box[3] + seed)
+        shots.append(signature(cut(picture, larger), pictures, before, suspect, 0))
+    disc, _, _ = toy.scene("cherry", rng)
+    other = signature(Crop(disc[8:20, 4:16], np.ones((12, 12), bool), (0, 0)), pictures, before, suspect, 0)
+    assert shots[0] @ shots[1] > 0.98
+    assert shots[0] @ other < 0.9
+    assert np.linalg.norm(shots[0]) == pytest.approx(1, abs=1e-5)
+
+
+def test_core_shrinks_but_never_vanishes():
+    assert core_of(np.ones((14, 14), bool)).sum() == 64
+    assert core_of(np.ones((5, 4), bool)).sum() > 0
+    assert core_of(np.ones((1, 1), bool)).sum() == 1
+
+
+def test_settings_hold_the_published_defaults():
+    settings = VerifySettings()
+    assert (settings.n_screen, settings.n_confirm, settings.controls) == (40, 200, 39)
