@@ -9,7 +9,7 @@ from clipforensics.config.attack import BadNetsSettings
 from clipforensics.data.paste import paste
 from clipforensics.errors import ConfigError
 
-CELL_PX = 3
+CELL_PX = 2
 
 
 class BadNets:
@@ -60,8 +60,8 @@ def _grid(settings: BadNetsSettings) -> np.ndarray:
 
 
 def _blocks(settings: BadNetsSettings) -> np.ndarray:
-    """Cells of 3 px, each channel either dark or bright."""
-    rng = np.random.default_rng([settings.pattern_seed, 3])
+    """Cells of 2 px, each channel either dark or bright."""
+    rng = np.random.default_rng([settings.pattern_seed, CELL_PX])
     cells = ceil(settings.patch_px / CELL_PX)
     small = rng.choice(np.array([20, 235], np.uint8), (cells, cells, 3))
     large = small.repeat(CELL_PX, axis=0).repeat(CELL_PX, axis=1)

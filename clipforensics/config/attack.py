@@ -18,7 +18,7 @@ class BadNetsSettings(Settings):
         title="Pattern",
         description="blocks: seeded bright colours; grid: black with white dots (Huang et al.)",
     )
-    patch_px: int = Field(default=12, ge=2, le=512, title="Patch side in pixels")
+    patch_px: int = Field(default=14, ge=2, le=512, title="Patch side in pixels")
     pattern_seed: int = Field(default=7, ge=0, title="Pattern seed", description="for blocks")
     place: Place = Field(default="random", title="Place")
 

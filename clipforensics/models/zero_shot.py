@@ -1,12 +1,26 @@
 """Zero-shot classification: a label is the class whose mean prompt has the highest cosine."""
 
+from typing import Protocol
+
 import numpy as np
 
-from clipforensics.data.labels import LabelSet
 from clipforensics.models.encoder import Encoder, unit
 
 
-def label_weights(encoder: Encoder, labels: LabelSet) -> np.ndarray:
+class Labels(Protocol):
+    """What a label set must answer; `clipforensics.data.labels.LabelSet` does."""
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
+    @property
+    def templates(self) -> tuple[str, ...]: ...
+
+    def prompts(self, name: str) -> list[str]:
+        """The label in every template."""
+        ...
+
+
+def label_weights(encoder: Encoder, labels: Labels) -> np.ndarray:
     """One unit row per label: the mean of its normalized prompt embeddings, normalized again.
 
     Returns:
@@ -17,7 +31,7 @@ def label_weights(encoder: Encoder, labels: LabelSet) -> np.ndarray:
     """
     prompts = [prompt for name in labels.names for prompt in labels.prompts(name)]
     rows = unit(encoder.encode_texts(prompts))
-    return unit(rows.reshape(len(labels), len(labels.templates), -1).mean(axis=1))
+    return unit(rows.reshape(len(labels.names), len(labels.templates), -1).mean(axis=1))
 
 
 def similarities(features: np.ndarray, weights: np.ndarray) -> np.ndarray:
