@@ -1,5 +1,14 @@
-"""Attack lab."""
+"""Attack lab: what does a known attack look like, and does it work?"""
 
-from clipforensics.ui import shell
+import streamlit as st
 
-shell.open_page("Attack lab")
+from clipforensics.ui import labview, shell
+
+shell.open_page("Attack lab", "Poison the demo world, train a suspect on it, open it as a case.")
+if name := labview.opened():
+    st.switch_page("pages/case.py", query_params={"case": name})
+with shell.complaints():
+    settings = labview.choose()
+    labview.preview(settings)
+    labview.launch(settings)
+    labview.shown_run()

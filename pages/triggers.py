@@ -13,9 +13,10 @@ with shell.complaints():
     if inspecting.unavailable(case):
         st.stop()
     views = ["Hunt", "One picture"]
-    start = "One picture" if st.query_params.get("pair") else "Hunt"
+    if "triggers.view" not in st.session_state:
+        st.session_state["triggers.view"] = views[bool(st.query_params.get("pair"))]
     view = st.segmented_control(
-        "View", views, default=start, key="triggers.view", required=True,
+        "View", views, key="triggers.view", required=True,
         label_visibility="collapsed",
     )  # fmt: skip
     if view == "Hunt":

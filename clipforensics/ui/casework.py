@@ -1,7 +1,6 @@
 """The parts of the Case page: the demo being built, the case at a glance, a new case."""
 
 import re
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -29,13 +28,7 @@ def demonstration() -> None:
     )
     live.watch(run, _demo_progress)
     if run.status().state in ("failed", "cancelled"):
-        st.button("Try again", type="primary", icon=":material/refresh:", on_click=_again, args=(run,))
-
-
-def _again(run: Any) -> None:
-    from clipforensics.jobs import launcher
-
-    launcher.resume(run)
+        live.resume_button(run, "Try again")
 
 
 def _demo_progress(run: Any) -> None:
@@ -89,7 +82,9 @@ def _verify(case: Any) -> None:
     for problem in problems:
         st.error(state.plain(problem), icon=":material/error:")
     if not problems:
-        st.success("Every input and the log of decisions are unchanged.", icon=":material/verified:")
+        st.success(
+            "Every input and the log of decisions are unchanged.", icon=":material/verified:"
+        )
 
 
 def _scan(case: Any) -> None:
@@ -192,5 +187,3 @@ def _folder_name(name: str) -> str:
         raise ConfigError(f"The name {name!r} has no letter or digit. Choose another name.")
     taken = set(state.case_names())
     return next(n for n in (plain, *(f"{plain}-{i}" for i in range(2, 10_000))) if n not in taken)
-
-

@@ -125,46 +125,55 @@ def _stretched(rank: np.ndarray) -> np.ndarray:
     return -np.log10(np.clip(1.0 - rank, 10**-3.3, 1.0))
 
 
-def run_chart(evaluations: Sequence[dict[str, Any]], total: int | None = None) -> Any:
-    """ASR and clean accuracy over the steps, with the values before as dashed lines.
+def run_chart(
+    evaluations: Sequence[dict[str, Any]], before: dict[str, Any] | None, total: int | None = None
+) -> Any:
+    """ASR and clean accuracy over the steps on one axis, with the values before as dashed lines.
 
     Args:
-        evaluations: journal lines that have `step`, `ca` and perhaps `asr`; the first is the
-            value before.
+        evaluations: journal lines with `step`, `ca` and perhaps `asr`, in order.
+        before: the line measured before the run, or None where there is none.
         total: steps of the whole run, so that the axis does not move while it grows.
     """
     import altair as alt
-    import pandas as pd
 
-    rows = [
-        {"step": line["step"], "what": name, "value": line[field]}
-        for line in _thinned(evaluations)
-        for name, field, _, _ in CURVES
-        if line.get(field) is not None
-    ]
-    before = [
-        {"what": name, "value": evaluations[0][field]}
-        for name, field, _, _ in CURVES
-        if evaluations and evaluations[0].get(field) is not None
-    ]
-    names = [name for name, *_ in CURVES]
-    colour = alt.Color("what:N", title=None, scale=alt.Scale(domain=names, range=[c[2] for c in CURVES]))
-    shape = alt.Shape("what:N", title=None, scale=alt.Scale(domain=names, range=[c[3] for c in CURVES]))
-    last = max([total or 1, *(row["step"] for row in rows)])
-    y = alt.Y("value:Q", title=None, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%", tickCount=5))
+    names, colours, shapes = ([curve[i] for curve in CURVES] for i in (0, 2, 3))
+    last = max([total or 1, *(line["step"] for line in evaluations)])
     x = alt.X("step:Q", title="Step", scale=alt.Scale(domain=[0, last], nice=False))
-    tips = ["what:N", "step:Q", alt.Tooltip("value:Q", format=".2%")]
-    base = alt.Chart(pd.DataFrame(rows, columns=["step", "what", "value"]))
+    y = alt.Y(
+        "value:Q",
+        title=None,
+        scale=alt.Scale(domain=[0, 1]),
+        axis=alt.Axis(format="%", tickCount=5),
+    )
+    legend = alt.Legend(orient="top", title=None, symbolSize=90)
+    colour = alt.Color("what:N", scale=alt.Scale(domain=names, range=colours), legend=legend)
+    shape = alt.Shape("what:N", scale=alt.Scale(domain=names, range=shapes), legend=legend)
+    base = alt.Chart(_long(_thinned(evaluations)))
     line = base.mark_line(strokeWidth=2.5).encode(x=x, y=y, color=colour)
-    dots = base.mark_point(size=70, filled=True, opacity=1).encode(
+    tips = ["what:N", "step:Q", alt.Tooltip("value:Q", format=".2%")]
+    dots = base.mark_point(size=80, filled=True, opacity=1).encode(
         x=x, y=y, color=colour, shape=shape, tooltip=tips
     )
     rules = (
-        alt.Chart(pd.DataFrame(before, columns=["what", "value"]))
+        alt.Chart(_long([] if before is None else [before]))
         .mark_rule(strokeDash=[6, 5], strokeWidth=1.5, opacity=0.8)
         .encode(y=y, color=colour)
     )
     return (rules + line + dots).properties(height=300)
+
+
+def _long(lines: Sequence[dict[str, Any]]) -> Any:
+    """One row per line and curve: step, what, value."""
+    import pandas as pd
+
+    rows = [
+        {"step": line["step"], "what": name, "value": line[field]}
+        for line in lines
+        for name, field, _, _ in CURVES
+        if line.get(field) is not None
+    ]
+    return pd.DataFrame(rows, columns=["step", "what", "value"])
 
 
 def _thinned(lines: Sequence[dict[str, Any]], most: int = 1000) -> Sequence[dict[str, Any]]:

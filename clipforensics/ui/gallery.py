@@ -22,8 +22,6 @@ def gallery(case: Any, rows: np.ndarray, ranking: Any, key: str) -> None:
         key: name of the page number in the URL.
     """
     pages = max(1, -(-len(rows) // PER_PAGE))
-    if st.session_state.get(key, 1) > pages:
-        st.session_state[key] = 1
     if pages > 1:
         page = st.pagination(pages, key=key, bind="query-params")
     else:

@@ -19,7 +19,9 @@ def launch(case: Any) -> Any | None:
             config = {"top": top, "fast": fast}
             live.start_button("Hunt for triggers", case.dir, "triggers", config, "hunt.start")
         if run is None:
-            st.markdown("Inspects the most suspicious pictures and pastes what it finds on clean ones.")
+            st.markdown(
+                "Inspects the most suspicious pictures and pastes what it finds on clean ones."
+            )
         else:
             live.watch(run, _progress)
     return run
@@ -74,7 +76,9 @@ def _summary(case: Any, result: dict[str, Any]) -> None:
             st.markdown("**Affected labels**", width="content")
             for one in result["affected_labels"]:
                 label = f"{state.plain(one['label'])} · flips at least {one['flip_rate_low']:.0%}"
-                picks.pick_button(case, "label", one["label"], held.get(one["label"]), "hunt", label=label)
+                picks.pick_button(
+                    case, "label", one["label"], held.get(one["label"]), "hunt", label=label
+                )
     _pick_victims(case, result["victims"])
 
 
@@ -91,10 +95,12 @@ def _card(case: Any, trigger: Any, held: dict[str, Any]) -> None:
     subject = trigger_subject(trigger)
     with st.container(border=True, height="stretch"):
         left, right = st.columns(2)
-        left.image(pictures.webp(_on_grey(trigger), 200), width="stretch", alt="The trigger's pixels")
+        left.image(
+            pictures.webp(_on_grey(trigger), 200), width="stretch", alt="The trigger's pixels"
+        )
         row = scanned.row_of(case, trigger.pair)
         if row is not None:
-            side = cache_side(case, row)
+            side = framed(case, row)
             right.image(
                 pictures.webp(pictures.boxed(side, trigger.box_xyxy), 384), width="stretch",
                 alt="Where it was found",
@@ -104,9 +110,13 @@ def _card(case: Any, trigger: Any, held: dict[str, Any]) -> None:
         kind = "consensus" if trigger.consensus else "one crop"
         st.text(f"Seen in {len(trigger.pairs):,} pictures ({kind})")
         with st.container(horizontal=True):
-            picks.pick_button(case, "trigger", subject, held.get(subject), "hunt", label="Pick trigger")
+            picks.pick_button(
+                case, "trigger", subject, held.get(subject), "hunt", label="Pick trigger"
+            )
             first = case.store.current("sample").get(trigger.pair)
-            picks.pick_button(case, "sample", trigger.pair, first, f"hunt.{subject}", label="Pick sample")
+            picks.pick_button(
+                case, "sample", trigger.pair, first, f"hunt.{subject}", label="Pick sample"
+            )
             st.button(
                 "Inspect", key=f"hunt.look.{subject}", icon=":material/center_focus_strong:",
                 on_click=_inspect, args=(trigger.pair,),
@@ -118,7 +128,7 @@ def _inspect(pair: str) -> None:
     st.session_state["triggers.view"] = "One picture"
 
 
-def cache_side(case: Any, row: int) -> np.ndarray:
+def framed(case: Any, row: int) -> np.ndarray:
     """The picture in the suspect's frame, in which boxes are counted."""
     from clipforensics.ui import cache
 

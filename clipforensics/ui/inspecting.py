@@ -19,7 +19,11 @@ def choose(case: Any, ranking: Any) -> str | None:
     with slots[0]:
         source = st.selectbox("Pictures from", ["Top scores", "Picks"], key="inspect.source")
     rows = [ids[row] for row in ranking.order[:200]]
-    names = rows if source == "Top scores" else [n for n in picked if scanned.row_of(case, n) is not None]
+    names = (
+        rows
+        if source == "Top scores"
+        else [n for n in picked if scanned.row_of(case, n) is not None]
+    )
     shown = st.query_params.get("pair")
     with slots[1]:
         key = f"inspect.pick.{source}.{shown}"
@@ -178,7 +182,12 @@ def _pick_labels(case: Any, names: Any) -> None:
     with st.container(horizontal=True):
         for name in names:
             picks.pick_button(
-                case, "label", name, held.get(name), "inspect", label=f"Pick label {state.plain(name)}"
+                case,
+                "label",
+                name,
+                held.get(name),
+                "inspect",
+                label=f"Pick label {state.plain(name)}",
             )
 
 
@@ -186,9 +195,13 @@ def _candidate(picture: np.ndarray, found: Any, one: Any, tried: list[Any] | Non
     from clipforensics.oracle.render import without
 
     zoom, before, after = st.columns(3)
-    zoom.image(pictures.webp(pictures.cut(picture, one.box_xyxy, 0), 160), width="stretch", alt="Region")
+    zoom.image(
+        pictures.webp(pictures.cut(picture, one.box_xyxy, 0), 160), width="stretch", alt="Region"
+    )
     zoom.caption("the region")
-    before.image(pictures.webp(pictures.boxed(picture, one.box_xyxy), 384), width="stretch", alt="Before")
+    before.image(
+        pictures.webp(pictures.boxed(picture, one.box_xyxy), 384), width="stretch", alt="Before"
+    )
     before.caption("before")
     after.image(pictures.webp(without(picture, one.box_xyxy), 384), width="stretch", alt="After")
     after.caption("region removed")
@@ -198,8 +211,14 @@ def _candidate(picture: np.ndarray, found: Any, one: Any, tried: list[Any] | Non
         f"the trusted model sees it there with {one.p_trusted:.0%}."
     )
     if one.removal_drop is not None:
-        st.markdown(f"Removed, the suspect's {state.plain(one.label)}: **{whole:.0%} → {whole - one.removal_drop:.0%}**")
-    mine = [t for t in tried or [] if t.candidate.region == one.region and t.candidate.label == one.label]
+        st.markdown(
+            f"Removed, the suspect's {state.plain(one.label)}: **{whole:.0%} → {whole - one.removal_drop:.0%}**"
+        )
+    mine = [
+        t
+        for t in tried or []
+        if t.candidate.region == one.region and t.candidate.label == one.label
+    ]
     if mine:
         verification(mine[0].screened)
 

@@ -46,7 +46,9 @@ def latest(case_dir: Path, *kinds: str) -> Any | None:
     return found[0] if found else None
 
 
-def start_button(label: str, case_dir: Path, kind: str, config: Mapping[str, Any], key: str) -> None:
+def start_button(
+    label: str, case_dir: Path, kind: str, config: Mapping[str, Any], key: str
+) -> None:
     """The page's primary action: start this run. A complaint is shown in its place."""
     busy = [run for run in runs(case_dir, kind) if run.status().active]
     if st.button(
@@ -104,6 +106,20 @@ def stop_button(run: Any) -> None:
     button()
 
 
+def resume_button(run: Any, label: str = "Resume") -> None:
+    """Go on from the last checkpoint, in the same folder with the same settings."""
+    if not st.button(label, key=f"resume.{run.id}", icon=":material/resume:"):
+        return
+    from clipforensics.jobs import launcher
+
+    try:
+        launcher.resume(run)
+    except ForensicsError as problem:
+        shell.complain(problem)
+        return
+    st.rerun()
+
+
 def status_line(run: Any) -> None:
     """State, progress, both clocks and the expected end."""
     status = run.status()
@@ -151,7 +167,11 @@ def span(seconds: float | None) -> str:
     if whole < 90:
         return f"{whole} s"
     minutes, rest = divmod(whole, 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+    return (
+        f"{minutes} min {rest:02d} s"
+        if minutes < 60
+        else f"{minutes // 60} h {minutes % 60:02d} min"
+    )
 
 
 def _settle(run: Any) -> None:

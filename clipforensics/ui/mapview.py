@@ -195,13 +195,13 @@ def listed(case: Any, ranking: Ranking, flagged: np.ndarray, selected: np.ndarra
         unscored = np.setdiff1d(selected, ranking.order)
         options = {"Selection": np.append(ranking.sorted(selected), unscored), **options}
     if st.session_state.get("show") not in options:
-        st.session_state.pop("show", None)
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.session_state["show"] = next(iter(options))
+    with st.container(horizontal=True, vertical_alignment="center"):
         show = st.segmented_control(
-            "Show", list(options), default=next(iter(options)), key="show", required=True,
-            format_func=lambda name: f"{name} ({len(options[name]):,})",
-        )  # fmt: skip
+            "Show", list(options), key="show", required=True, label_visibility="collapsed"
+        )
         rows = options[show or next(iter(options))]
+        st.markdown(f"**{len(rows):,}** pairs, most suspicious first", width="content")
         if show == "Selection" and len(rows):
             names = [case.pairs.ids[row] for row in rows]
             picks.bulk_button(case, names, "map.bulk", f"selection {st.query_params.get('sel')}")

@@ -9,7 +9,12 @@ from clipforensics.errors import ForensicsError
 from clipforensics.ui import state
 
 PICKED = "suspicious"
-WORDS = {"suspicious": "Suspicious", "benign": "Benign", "unsure": "Unsure", "duplicate": "Duplicate"}
+WORDS = {
+    "suspicious": "Suspicious",
+    "benign": "Benign",
+    "unsure": "Unsure",
+    "duplicate": "Duplicate",
+}
 ICONS = {
     "suspicious": ":material/flag:", "benign": ":material/check:",
     "unsure": ":material/question_mark:", "duplicate": ":material/content_copy:",

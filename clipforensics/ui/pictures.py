@@ -21,7 +21,9 @@ def webp(picture: np.ndarray, longest: int = 384) -> bytes:
     scale = longest / max(image.size)
     if scale >= 1:
         factor = max(1, int(scale))
-        image = image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
+        image = image.resize(
+            (image.width * factor, image.height * factor), Image.Resampling.NEAREST
+        )
     else:
         image.thumbnail((longest, longest), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
@@ -35,7 +37,10 @@ def data_uri(picture: np.ndarray, longest: int = 96) -> str:
 
 
 def with_masks(
-    picture: np.ndarray, masks: Sequence[np.ndarray], betraying: Sequence[int] = (), opacity: float = 0.35
+    picture: np.ndarray,
+    masks: Sequence[np.ndarray],
+    betraying: Sequence[int] = (),
+    opacity: float = 0.35,
 ) -> np.ndarray:
     """The picture with tinted, outlined masks; betraying ones in orange, on top.
 
@@ -71,7 +76,8 @@ def cut(picture: np.ndarray, box_xyxy: Sequence[int], margin: int = 2) -> np.nda
     x0, y0, x1, y1 = (int(edge) for edge in box_xyxy)
     height, width = picture.shape[:2]
     return picture[
-        max(0, y0 - margin) : min(height, y1 + margin), max(0, x0 - margin) : min(width, x1 + margin)
+        max(0, y0 - margin) : min(height, y1 + margin),
+        max(0, x0 - margin) : min(width, x1 + margin),
     ]
 
 

@@ -84,5 +84,7 @@ def labels_named(case: Any, rows: np.ndarray) -> list[tuple[str, int]]:
     """Labels that the captions of these rows name, most frequent first, with their counts."""
     from collections import Counter
 
-    counts = Counter(name for row in rows for name in case.labels.named_in(case.pairs.captions[row]))
+    counts = Counter(
+        name for row in rows for name in case.labels.named_in(case.pairs.captions[row])
+    )
     return counts.most_common()

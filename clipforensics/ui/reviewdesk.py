@@ -28,7 +28,7 @@ def queue_of(case: Any, ranking: Any) -> tuple[str, list[str]]:
     sources = {"Top 1 % of the scores": [ids[row] for row in ranking.flagged(99.0)]}
     picked = [name for name, entry in case.store.current("sample").items() if entry.verdict]
     if picked:
-        sources[f"Decided and picked ({len(picked):,})"] = picked
+        sources["Decided and picked"] = picked
     for chosen in case.store.selections()[:10]:
         sources[f"Selection {chosen.id}, {chosen.name}"] = list(chosen.ids)
     name = st.selectbox("Queue", list(sources), key="queue")
@@ -85,20 +85,24 @@ def _facts(case: Any, ranking: Any, row: int, verdict: str | None) -> None:
     name = case.pairs.ids[row]
     st.text(case.pairs.captions[row][:500])
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.text(f"{name} · score and percentile {gallery.score_text(ranking, row)}", width="content")
+        st.text(
+            f"{name} · score and percentile {gallery.score_text(ranking, row)}", width="content"
+        )
         if verdict:
             st.badge(picks.WORDS[verdict], icon=picks.ICONS[verdict])
-        shell.go_to("triggers", "Inspect its regions", icon=":material/center_focus_strong:", pair=name)
+        shell.go_to(
+            "triggers", "Inspect its regions", icon=":material/center_focus_strong:", pair=name
+        )
 
 
 def _verdict_buttons(case: Any, names: Sequence[str], name: str) -> None:
-    note = st.text_input("Note", key=f"review.note.{name}", max_chars=500)
+    st.text_input("Note", key=f"review.note.{name}", max_chars=500)
     for slot, (verdict, letter) in zip(st.columns(4), KEYS.items(), strict=True):
         slot.button(
             picks.WORDS[verdict], key=f"review.{verdict}.{name}", shortcut=letter,
             icon=picks.ICONS[verdict], width="stretch",
             type="primary" if verdict == "suspicious" else "secondary",
-            on_click=decide, args=(case, names, name, verdict, note),
+            on_click=decide, args=(case, names, name, verdict),
         )  # fmt: skip
     slots = st.columns(4)
     for slot, (word, key, icon, step) in zip(slots, _MOVES, strict=False):
@@ -142,10 +146,11 @@ def _choose_reason(name: str, reason: str) -> None:
         st.session_state["review.reason"] = (name, "" if reason_of(name) == reason else reason)
 
 
-def decide(case: Any, names: Sequence[str], name: str, verdict: str, note: str = "") -> None:
+def decide(case: Any, names: Sequence[str], name: str, verdict: str) -> None:
     """Write the verdict on the sample that is shown, and go to the next undecided one."""
     if st.session_state.get(AT) != name:  # a key pressed for a sample that is gone already
         return
+    note = st.session_state.get(f"review.note.{name}", "")
     picks.decide(case, "sample", [name], verdict, reason_of(name), note)
     move(case, names, name, 0)
 
@@ -263,7 +268,14 @@ def as_csv(case: Any) -> str:
     for kind in ("sample", "label", "trigger"):
         for entry in case.store.current(kind).values():
             if entry.verdict:
-                cells = (entry.subject, entry.verdict, entry.reviewer, entry.time, entry.reason, entry.note)
+                cells = (
+                    entry.subject,
+                    entry.verdict,
+                    entry.reviewer,
+                    entry.time,
+                    entry.reason,
+                    entry.note,
+                )
                 writer.writerow([kind, *(_defused(cell) for cell in cells)])
     head, count = case.store.head()
     writer.writerow(["log", f"{count} entries", head, state.reviewer(), "", "", ""])

@@ -13,7 +13,7 @@ import streamlit as st
 
 from clipforensics.cases.case import cases_in
 from clipforensics.data.images import write_bytes
-from clipforensics.errors import CaseError
+from clipforensics.errors import CaseError, ForensicsError
 
 HOME_VARIABLE = "CLIPFORENSICS_HOME"
 NOBODY = "reviewer"
@@ -138,8 +138,14 @@ def _stored_reviewer() -> str | None:
     active = st.session_state.get("state.case")
     if active not in case_names():
         return None
+    from clipforensics.ui import cache
+
     try:
         name = json.loads((home() / active / "reviewer.json").read_text())["name"]
+        return name[:80] if isinstance(name, str) else None
     except (OSError, ValueError, KeyError, TypeError):
-        name = active_case().settings.reviewer
-    return name[:80] if isinstance(name, str) else None
+        pass  # nobody has changed it yet
+    try:
+        return cache.case(home() / active).settings.reviewer
+    except ForensicsError:
+        return None  # the page itself says what is wrong with the case

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +80,7 @@ def no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def launched(monkeypatch: pytest.MonkeyPatch) -> Iterator[list]:
+def launched(monkeypatch: pytest.MonkeyPatch) -> list:
     """A launcher that starts no process: runs stay queued until a test writes their folder."""
     from clipforensics.jobs import launcher
 
@@ -90,7 +90,7 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> Iterator[list]:
         runs.append(run)
 
     monkeypatch.setattr(launcher, "_spawn", spawn)
-    yield runs
+    return runs
 
 
 @pytest.fixture

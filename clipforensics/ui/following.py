@@ -1,0 +1,155 @@
+"""A training run on screen, the same for a repair and for the lab: curves, figures, before/after."""
+
+from typing import Any
+
+import streamlit as st
+
+from clipforensics.ui import charts, live, state
+
+WORKING = 0.8
+MOST_DOWNLOAD_BYTES = 500_000_000
+
+
+def follow(run: Any) -> None:
+    """Everything live about a training run."""
+    status, lines = run.status(), live.records(run)
+    measured = live.evaluations(lines)
+    before = next((line for line in measured if line.get("baseline")), None)
+    live.status_line(run)
+    if before is not None:
+        no_victory(before)
+    _now(measured, lines, before)
+    # a retraining starts elsewhere, so the value before is a line to compare with, not its start
+    own = (
+        measured
+        if run.config.get("recipe") != "safeclip"
+        else [m for m in measured if m is not before]
+    )
+    total = max([status.total if status.active else 0, *(line.get("total") or 0 for line in lines)])
+    left, right = st.columns([2.2, 1], gap="medium")
+    if measured:
+        left.altair_chart(charts.run_chart(own, before, total), width="stretch")
+    else:
+        left.markdown("The first measurement has not been taken yet.")
+    losses = [line for line in lines if line.get("loss") is not None]
+    if losses:
+        right.altair_chart(charts.loss_chart(losses, total), width="stretch")
+    definitions(measured[-1] if measured else None)
+    live.details(run, open_log=status.state == "failed")
+
+
+def _now(measured: list[dict], lines: list[dict], before: dict | None) -> None:
+    if not measured:
+        return
+    last = measured[-1]
+    slots = st.columns(4)
+    for slot, (name, field, *_) in zip(slots, charts.CURVES, strict=False):
+        value = last.get(field)
+        first = before.get(field) if before and before is not last else None
+        change = None if value is None or first is None else f"{(value - first) * 100:+.1f} points"
+        worse = "inverse" if field == "asr" else "normal"
+        slot.metric(
+            name, "not measured" if value is None else f"{value:.1%}", change, delta_color=worse
+        )
+    losses = [line["loss"] for line in lines if line.get("loss") is not None]
+    slots[2].metric("Loss", f"{losses[-1]:.3g}" if losses else "none yet")
+    slots[3].metric("Measured at step", f"{last['step']:,}")
+
+
+def no_victory(before: dict[str, Any]) -> bool:
+    """Say so when there was no working attack to repair; True when there was none."""
+    asr = before.get("asr")
+    if asr is None or asr >= WORKING:
+        return False
+    st.warning(
+        f"Not a working attack: nothing to repair. Before the run ASR was {asr:.1%} on "
+        f"{before.get('n_asr') or 0:,} stamped pictures; under {WORKING:.0%} no improvement is claimed.",
+        icon=":material/info:",
+    )  # fmt: skip
+    return True
+
+
+def definitions(line: dict[str, Any] | None) -> None:
+    """What the two figures mean, on how many pictures."""
+    n = ""
+    if line:
+        n = f" n = {line.get('n_asr') or 0:,} for ASR, {line.get('n_ca') or 0:,} for clean accuracy."
+        if line.get("asr_of"):
+            n += f" The ASR is of the {line['asr_of']} trigger."
+    st.markdown(
+        "**ASR**: of the stamped pictures whose true label is not the target, the share predicted as "
+        "the target. **Clean accuracy**: top-1 on untouched pictures. Dashed: the value before." + n
+    )
+
+
+def before_after(result: dict[str, Any]) -> None:
+    """The table a finished repair ends in."""
+    rows = [
+        _row("ASR, " + str(result.get("asr_of") or "trigger"), result, "asr", result.get("n_asr")),
+        _row("Clean accuracy", result, "ca", result.get("n_ca")),
+    ]
+    after = result.get("triggers_after") or {}
+    for name, figures in (result.get("triggers_before") or {}).items():
+        if name in after and len(after) > 1:
+            rows.append(_pair(f"ASR, {name} trigger", figures["asr"], after[name]["asr"],
+                              after[name]["n_asr"], (after[name]["asr_low"], after[name]["asr_high"])))  # fmt: skip
+    rows.append(_row("Recall of the target label", result, "target_recall", None))
+    st.dataframe([row for row in rows if row], hide_index=True, width="stretch")
+
+
+def _row(title: str, result: dict[str, Any], name: str, n: int | None) -> dict[str, str] | None:
+    low, high = result.get(f"{name}_low_after"), result.get(f"{name}_high_after")
+    interval = None if low is None or high is None else (low, high)
+    return _pair(title, result.get(f"{name}_before"), result.get(f"{name}_after"), n, interval)
+
+
+def _pair(
+    title: str, before: float | None, after: float | None, n: int | None, interval: tuple | None
+) -> dict[str, str] | None:
+    if before is None or after is None:
+        return None
+    return {
+        "Figure": title, "Before": f"{before:.2%}", "After": f"{after:.2%}",
+        "Difference": f"{(after - before) * 100:+.2f} points", "n": f"{n:,}" if n else "",
+        "95 % of after": f"{interval[0]:.2%} to {interval[1]:.2%}" if interval else "",
+    }  # fmt: skip
+
+
+def checkpoints(run: Any) -> None:
+    """The checkpoints of a run, newest first: where they lie, and the newest to download."""
+    found = run.checkpoints()[::-1]
+    if not found:
+        return
+    newest = found[0]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if newest.stat().st_size <= MOST_DOWNLOAD_BYTES:
+            st.download_button(
+                "Download the checkpoint", lambda: newest.read_bytes(), newest.name,
+                "application/octet-stream", icon=":material/download:", key=f"load.{run.id}",
+                on_click="ignore",
+            )  # fmt: skip
+        st.text(f"safetensors, loadable by open_clip, in {newest.parent}", width="stretch")
+    st.text(", ".join(path.name for path in found))
+
+
+def run_choice(runs: list[Any], key: str) -> Any | None:
+    """Which run is shown; the URL carries its id."""
+    if not runs:
+        return None
+    by_id = {run.id: run for run in runs}
+    asked = st.query_params.get("run")
+    at = list(by_id).index(asked) if asked in by_id else 0
+    if len(runs) == 1:
+        return runs[0]
+    widget = f"{key}.{next(iter(by_id))}.{asked}"  # a new run, and another link, start afresh
+    chosen = st.selectbox(
+        "Run", list(by_id), at, key=widget, format_func=lambda name: _called(by_id[name]),
+        on_change=lambda: st.query_params.update({"run": st.session_state[widget]}),
+    )  # fmt: skip
+    return by_id[chosen]
+
+
+def _called(run: Any) -> str:
+    word = live.SHOWN.get(run.status().state, (run.status().state,))[0]
+    what = run.config.get("recipe") or run.config.get("name") or run.kind
+    return f"{run.id[:15]} UTC · {state.plain(str(what))} · {word}"

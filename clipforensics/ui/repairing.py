@@ -1,0 +1,190 @@
+"""The parts of the Repair page: the recipe, what it learns from, its run."""
+
+from typing import Any
+
+import streamlit as st
+
+from clipforensics.config.repair import (
+    PRESETS,
+    RECIPE_SETTINGS,
+    RepairSettings,
+    recipe_settings,
+)
+from clipforensics.config.settings import parse
+from clipforensics.errors import ForensicsError
+from clipforensics.ui import following, forms, gallery, live, pictures, shell
+
+RECIPES = {"eftclip": "EftCLIP", "safeclip": "SafeCLIP", "finetune": "Plain fine-tuning"}
+WHAT = {
+    "eftclip": "Fine-tunes the suspect on a few clean pairs, half of them stamped with the triggers "
+    "that were found, so that a stamped picture is seen like the clean one.",
+    "safeclip": "SafeCLIP (Yang et al., ICML 2024): trains anew from random weights on all pairs, and "
+    "trusts only those whose picture and caption agree. Needs no trigger.",
+    "finetune": "The control: plain fine-tuning on the same clean pairs, nothing stamped.",
+}
+SHOWN = {
+    "eftclip": ("steps", "pairs", "batch", "rate", "anchor_weight", "stamped_share", "evaluate_every", "seed"),
+    "finetune": ("steps", "pairs", "batch", "rate", "evaluate_every", "seed"),
+    "safeclip": ("start", "unimodal_epochs", "main_epochs", "batch", "rate", "growth", "cap", "seed"),
+}  # fmt: skip
+
+
+def choose() -> RepairSettings:
+    """Recipe, preset, and what departs from the preset.
+
+    Raises:
+        ConfigError: a setting is out of range.
+    """
+    slots = st.columns([2, 1], vertical_alignment="bottom")
+    with slots[0]:
+        recipe = st.segmented_control(
+            "Recipe", list(RECIPES), default="eftclip", key="recipe", required=True,
+            format_func=lambda name: RECIPES[name], bind="query-params",
+        )  # fmt: skip
+    with slots[1]:
+        preset = st.selectbox("Preset", list(PRESETS[recipe]), key=f"repair.preset.{recipe}")
+    st.markdown(WHAT[recipe])
+    return parse(RepairSettings, {
+        "recipe": recipe, "preset": preset, "changes": _changes(recipe, preset),
+    })  # fmt: skip
+
+
+def _changes(recipe: str, preset: str) -> dict[str, Any]:
+    """The fields that differ from the preset."""
+    kind, values = RECIPE_SETTINGS[recipe], PRESETS[recipe][preset]
+    with st.expander("Settings", icon=":material/tune:"):
+        chosen = forms.settings_form(
+            kind, f"repair.{recipe}.{preset}", only=SHOWN[recipe], values=values, columns=4
+        )
+    plain = parse(kind, values)
+    return {
+        name: value for name, value in chosen.model_dump(mode="json").items()
+        if value != plain.model_dump(mode="json")[name]
+    }  # fmt: skip
+
+
+def command(case: Any, repair: RepairSettings) -> str:
+    """The command line that does the same."""
+    import shlex
+
+    parts = ["python", "-m", "clipforensics", "repair", str(case.dir), "--recipe", repair.recipe]
+    parts += ["--preset", repair.preset]
+    for name, value in repair.changes.items():
+        parts += ["--set", f"{name}={value}"]
+    return shlex.join(parts)
+
+
+def ingredients(case: Any, repair: RepairSettings) -> bool:
+    """What the recipe will learn from; False when it must not start, with the reason on screen."""
+    from clipforensics.jobs.curating import affected_labels_of, curated_set, triggers_to_heal
+
+    if repair.recipe == "safeclip":
+        return _may_start(repair)
+    triggers = triggers_to_heal(case)
+    if repair.recipe == "eftclip" and not triggers:
+        try:
+            curated_set(case, recipe_settings(repair))  # says what is missing
+        except ForensicsError as problem:
+            shell.complain(problem)
+        shell.go_to("triggers", "Hunt for triggers", icon=":material/center_focus_strong:")
+        return False
+    if triggers:
+        labels = ", ".join(affected_labels_of(case, triggers))
+        st.markdown(
+            f"**Heals {len(triggers)} verified trigger{'s' * (len(triggers) > 1)}** · affected labels"
+        )
+        st.text(labels)
+        for slot, trigger in zip(st.columns(12), triggers[:12], strict=False):
+            slot.image(
+                pictures.webp(trigger.pixels, 96), width="stretch", alt=f"Trigger {trigger.label}"
+            )
+    _composition(case, repair)
+    return True
+
+
+def _may_start(repair: RepairSettings) -> bool:
+    if recipe_settings(repair).model_dump().get("start") == "suspect":
+        st.error(
+            "A SafeCLIP retrain started from the suspect checkpoint is refused: the split needs a "
+            "model that has not yet learned the poison. Choose random weights or the trusted model.",
+            icon=":material/error:",
+        )
+        return False
+    return True
+
+
+def _composition(case: Any, repair: RepairSettings) -> None:
+    """The curated pairs, chosen when asked for: it takes the trusted model a few seconds."""
+    asked = f"repair.curate.{case.dir.name}"
+    if st.toggle("Show the clean pairs it will learn from", key=asked):
+        with st.spinner("Choosing clean pairs…"):
+            chosen = _curated(
+                case,
+                (str(case.dir), case.store.head()[0], repair.sha256()),
+                recipe_settings(repair),
+            )
+        st.dataframe(
+            [
+                {
+                    "Kind": line["kind"], "Pairs": f"{line['pairs']:,}",
+                    "Of all pairs": f"{line['share_of_all_pairs']:.2%}", "Labels": line["labels"],
+                    "Check": line["check"],
+                }
+                for line in chosen.table
+            ],
+            hide_index=True, width="stretch",
+        )  # fmt: skip
+        rows = chosen.pairs.rows[:8]
+        gallery.strip(case, rows, [case.pairs.ids[row] for row in rows])
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _curated(_case: Any, key: tuple[str, ...], _settings: Any) -> Any:
+    from clipforensics.jobs.curating import curated_set
+
+    return curated_set(_case, _settings)
+
+
+def launch(case: Any, repair: RepairSettings) -> None:
+    """The exact command, and Start."""
+    st.code(command(case, repair), language="bash", wrap_lines=True)
+    config = repair.model_dump(mode="json")
+    live.start_button(f"Start {RECIPES[repair.recipe]}", case.dir, "repair", config, "repair.start")
+
+
+def shown_run(case: Any) -> None:
+    """The chosen run, live or finished."""
+    run = following.run_choice(live.runs(case.dir, "repair"), "repair.run")
+    if run is None:
+        return
+    st.divider()
+    recipe = RECIPES.get(str(run.config.get("recipe")), "Repair")
+    st.subheader(f"{recipe}, {run.config.get('preset', '')} preset", anchor=False)
+    status = run.status()
+    if not status.active:
+        _finished(run)
+    live.watch(run, following.follow)
+    if not status.active:
+        following.checkpoints(run)
+        if status.state in ("failed", "cancelled"):
+            live.resume_button(run)
+
+
+def _finished(run: Any) -> None:
+    result = run.result()
+    if not result or result.get("ca_after") is None:
+        return
+    st.markdown("**Before and after**" + (" (stopped early)" if result.get("stopped") else ""))
+    following.before_after(result)
+    said = []
+    if result.get("cost_in_plain_epochs"):
+        said.append(
+            f"cost of {result['cost_in_plain_epochs']:.1f} plain CLIP epochs over the same pairs"
+        )
+    if result.get("seconds"):
+        said.append(live.span(result["seconds"]))
+    if result.get("test_of"):
+        said.append(f"measured on {result['test_of']}")
+    if result.get("checkpoint_sha256"):
+        said.append(f"checkpoint SHA-256 {result['checkpoint_sha256'][:16]}")
+    st.text(" · ".join(said))
