@@ -61,7 +61,7 @@ def demo(
     journal({"stage": "pairs", "seconds": made})
     scanned = scan(case, settings.scan, progress, stop, journal)
     progress(0, 1, "measuring the planted backdoor")
-    measured = _measure(case)
+    measured = measure_backdoor(case)
     progress(1, 1, "the demo case is ready")
     figures = scanned["figures"]
     best = max(figures, key=lambda name: figures[name]["recall_at_budget"]["0.01"])
@@ -123,7 +123,8 @@ def _poison(data: Path, settings: DemoSettings, progress: Progress, stop: Stop) 
         raise
 
 
-def _measure(case: Case) -> dict[str, Any]:
+def measure_backdoor(case: Case) -> dict[str, Any]:
+    """CA, and the planted trigger's ASR, of the case's suspect on its test pictures."""
     assert case.settings.truth is not None
     assert case.settings.test is not None
     evaluate = manifest_evaluator(Path(case.settings.truth), Path(case.settings.test), case.labels)

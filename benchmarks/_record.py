@@ -1,0 +1,82 @@
+"""How every benchmark says what it measured: machine, versions, figures, JSON or a table."""
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clipforensics import __version__
+from clipforensics.cases.case import Case
+from clipforensics.config.demo import DemoSettings
+from clipforensics.jobs.demo import demo
+
+PACKAGES = ("torch", "numpy", "faiss-cpu", "umap-learn", "scikit-learn", "open_clip_torch")
+
+
+def arguments(description: str, **defaults: Any) -> argparse.Namespace:
+    """`--json`, `--case` (an existing demo case; else one is made), and the benchmark's numbers."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--case", type=Path, default=None, help="an existing demo case")
+    for name, value in defaults.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
+    return parser.parse_args()
+
+
+@contextmanager
+def demo_case(folder: Path | None) -> Iterator[Case]:
+    """The demo case at `folder`, or a fresh one that is removed afterwards."""
+    with tempfile.TemporaryDirectory() as scratch:
+        place = folder or Path(scratch) / "demo"
+        demo(place, DemoSettings(), say, lambda: False)
+        yield Case.open(place)
+
+
+def say(step: int, total: int, message: str = "", **_: Any) -> None:
+    """One line on stderr when a stage ends."""
+    if step >= total:
+        sys.stderr.write(f"{message}: {total:,}\n")
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """Mean, standard deviation and n."""
+    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+    return {"mean": float(np.mean(values)), "sd": deviation, "n": len(values)}
+
+
+def publish(name: str, rows: list[dict[str, Any]], asked: argparse.Namespace, **facts: Any) -> None:
+    """Print the record, as JSON or as a Markdown table."""
+    record = {
+        "benchmark": name,
+        **facts,
+        "cores": os.cpu_count(),
+        "machine": platform.machine(),
+        "versions": {"clipforensics": __version__, **{p: version(p) for p in PACKAGES}},
+        "rows": rows,
+    }
+    if asked.json:
+        print(json.dumps(record))
+        return
+    for key, value in record.items():
+        if key != "rows":
+            print(f"{key}: {value}")
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    print("| " + " | ".join(columns) + " |")
+    print("|" + "---|" * len(columns))
+    for row in rows:
+        print("| " + " | ".join(_cell(row.get(key)) for key in columns) + " |")
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, dict) and "mean" in value:
+        return f"{value['mean']:.3f} ± {value['sd']:.3f}"
+    return f"{value:.3f}" if isinstance(value, float) else "" if value is None else str(value)

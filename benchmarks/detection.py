@@ -1,0 +1,69 @@
+"""How well each detector ranks the demo case's poison, averaged over several reference draws.
+
+Undefended ASR and CA stand beside it; the whole set as reference and the feature norm are controls.
+"""
+
+import numpy as np
+from _record import arguments, demo_case, publish, spread
+
+from clipforensics.cases.case import Case
+from clipforensics.config.detect import DensitySettings, ReferenceSettings
+from clipforensics.detect.metrics import evaluate
+from clipforensics.detect.reference import score
+from clipforensics.jobs.demo import measure_backdoor
+from clipforensics.jobs.scan import embeddings, scored_rows
+
+DETECTORS = ("lof", "slof", "dao", "kdist", "lid", "iforest")
+FIGURES = ("auroc", "average_precision")
+BUDGETS = ("0.001", "0.01", "0.05")
+
+
+def main() -> None:
+    """Every detector, raw and normalized, over `--seeds` seeds of reference draws."""
+    asked = arguments(__doc__ or "", seeds=5)
+    with demo_case(asked.case) as case:
+        rows = list(measure(case, asked.seeds))
+        measured = measure_backdoor(case)
+        assert case.truth is not None
+        publish(
+            "detection", rows, asked,
+            ca=measured["ca"], asr=measured["asr"], n=measured["n_asr"],
+            poisons=len(case.truth.poisoned), pairs=len(case.pairs), seeds=asked.seeds,
+            reference="B 2048, k 16, 5 draws a seed",
+        )  # fmt: skip
+
+
+def measure(case: Case, seeds: int):
+    """One row per detector, features and reference."""
+    assert case.truth is not None
+    rows = scored_rows(case)
+    x = np.asarray(embeddings(case))[rows]
+    truth = np.array([case.pairs.ids[row] in case.truth.poisoned for row in rows])
+    for normalize in (False, True):
+        for name in DETECTORS:
+            settings = [ReferenceSettings(seed=s, normalize=normalize) for s in range(seeds)]
+            yield _row(name, x, truth, settings, normalize)
+    for name in ("lof", "slof"):
+        yield _row(name, x, truth, [ReferenceSettings(reference_size="all")], False)
+    norm = evaluate(np.linalg.norm(x.astype(np.float64), axis=1), truth)
+    yield {"detector": "feature norm", "features": "raw", "reference": "none", **_spread([norm])}
+
+
+def _row(name, x, truth, settings, normalize):
+    found = [evaluate(score(x, name, DensitySettings(), s).mean, truth) for s in settings]
+    return {
+        "detector": name,
+        "features": "normalized" if normalize else "raw",
+        "reference": str(settings[0].reference_size),
+        **_spread(found),
+    }
+
+
+def _spread(found):
+    shown = {name: spread([one[name] for one in found]) for name in FIGURES}
+    recall = {f"recall@{b}": spread([one["recall_at_budget"][b] for one in found]) for b in BUDGETS}
+    return shown | recall
+
+
+if __name__ == "__main__":
+    main()
