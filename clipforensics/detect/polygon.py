@@ -48,5 +48,5 @@ def inside_box(
 ) -> Bool[np.ndarray, " n"]:
     """Whether each point lies in the box or on its edge; its corners may come in any order."""
     x0, y0, x1, y1 = box_xyxy
-    low, high = np.minimum((x0, y0), (x1, y1)), np.maximum((x0, y0), (x1, y1))
-    return np.logical_and(points >= low, points <= high).all(axis=1)
+    low, high = (min(x0, x1), min(y0, y1)), (max(x0, x1), max(y0, y1))
+    return np.all((points >= low) & (points <= high), axis=1)
