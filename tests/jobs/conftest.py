@@ -78,9 +78,9 @@ def locks(tmp_path, monkeypatch):
 
 @pytest.fixture
 def until():
-    """Wait until something holds; fail after half a minute."""
+    """Wait until something holds; fail after two minutes: machines are shared."""
 
-    def wait(holds, seconds=30.0):
+    def wait(holds, seconds=120.0):
         end = time.monotonic() + seconds
         while not holds():
             assert time.monotonic() < end, "waited too long"

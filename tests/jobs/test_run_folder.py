@@ -84,7 +84,7 @@ def test_frequent_progress_is_written_in_time(run, until):
     threading.Thread(target=context.beat, daemon=True).start()
     for step in range(500):
         context.progress(step, 500, "fast")
-    until(lambda: run.status().step == 499, seconds=3)
+    until(lambda: run.status().step == 499)
     context.end_beat()
 
 

@@ -19,7 +19,7 @@ from clipforensics.config.detect import DensitySettings, MapSettings, ReferenceS
 from clipforensics.config.scan import ScanSettings
 from clipforensics.config.settings import parse
 from clipforensics.errors import CaseError, ConfigError, DataError, RunError
-from clipforensics.jobs import embedding, growing, scan
+from clipforensics.jobs import embedding, growing, scan, scoring
 from clipforensics.jobs.run_folder import Stopped
 
 K4, ALL = DensitySettings(k=4), ReferenceSettings(reference_size="all")
@@ -49,6 +49,16 @@ class Counter:
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch):
     monkeypatch.setattr(embedding, "BATCH", 7)
+
+
+@pytest.fixture(autouse=True)
+def quick_map(monkeypatch):
+    # UMAP compiles for many seconds; tests/detect tests it, and the scan's process below runs it
+    def first_two_axes(x, near, seed, n_neighbours, progress):
+        progress(1, 1)
+        return np.array(x[:, :2], np.float32)
+
+    monkeypatch.setattr(scan, "umap_2d", first_two_axes)
 
 
 @pytest.fixture
@@ -290,13 +300,13 @@ def test_scores_are_those_of_the_detector_and_kept(embedded, monkeypatch):
     np.testing.assert_array_equal(found.spread, right.spread)
     assert found.info == json.loads(json.dumps(right.info))
     assert scan.is_scored(embedded, "slof", K4, reference)
-    monkeypatch.setattr(scan.reference_sets, "score", None)
+    monkeypatch.setattr(scoring.reference_sets, "score", None)
     np.testing.assert_array_equal(scan.scores(embedded, "slof", K4, reference).mean, right.mean)
 
 
 def test_other_settings_are_other_evidence(embedded):
     folders = {
-        scan._scores_key(embedded, name, density, reference).__repr__()
+        scoring._scores_key(embedded, name, density, reference).__repr__()
         for name in ("slof", "lof")
         for density in (K4, DensitySettings(k=5))
         for reference in (ALL, ReferenceSettings(seed=1))
@@ -316,7 +326,7 @@ def test_a_stopped_scoring_leaves_no_evidence(embedded):
     assert not scan.is_scored(embedded, "slof", K4, ALL)
 
 
-def test_a_scan_says_what_it_did_and_what_it_cost(case, embedded):
+def test_a_scan_says_what_it_did_and_what_it_cost(embedded):
     told, lines = [], []
     first = scan.scan(embedded, SMALL, lambda *a, **f: told.append(a), journal=lines.append)
     assert (first["rows"], first["scored"], first["bad"], first["detector"]) == (40, 40, 0, "slof")
@@ -325,7 +335,10 @@ def test_a_scan_says_what_it_did_and_what_it_cost(case, embedded):
     assert {message for *_, message in told} >= {"drawing the map", "scoring by slof"}
     assert "figures" not in first
     assert scan.latest_scan(embedded) == first
-    places = scan.projection(embedded, SMALL.map)
+    # whoever names no settings gets the map of the latest scan
+    places = scan.projection(embedded)
+    assert len(os.listdir(embedded.dir / "evidence" / "map")) == 1
+    assert scan.graph(embedded)[0].shape == (40, 5)
     assert (places.shape, np.isfinite(places).all()) == ((40, 2), True)
     again = scan.scan(embedded, SMALL)
     assert again["seconds_total"] < first["seconds_total"]
@@ -338,7 +351,7 @@ def test_with_truth_a_scan_brings_figures_and_no_detector_reads_them(embedded, m
     wild[3] += 5000
     truth = SimpleNamespace(poisoned=frozenset({"p003"}), target="banana")
     monkeypatch.setitem(embedded.__dict__, "truth", truth)
-    monkeypatch.setattr(scan, "embeddings", lambda case: wild)
+    monkeypatch.setattr(scoring, "embeddings", lambda case: wild)
     figures = scan.scan(embedded, SMALL)["figures"]
     assert figures["slof"]["auroc"] == 1.0
     assert figures["slof"]["poisoned"] == 1
@@ -389,7 +402,7 @@ def test_the_scan_job_runs_in_its_own_process(case, locks, until):
     from clipforensics.jobs import launcher
 
     run = launcher.start(case.dir, "scan", SMALL.model_dump(mode="json"))
-    until(lambda: not run.status().active, seconds=120)
+    until(lambda: not run.status().active, seconds=400)
     assert run.status().state == "succeeded", run.status().message + run.log_tail()
     assert run.result()["scored"] == 40
     assert len(run.journal()[0]) == 5
