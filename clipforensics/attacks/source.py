@@ -1,7 +1,6 @@
 """Where poison can be applied: anything with ids, captions and framed pictures."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -55,12 +54,12 @@ class FileSource:
         """See `Source`."""
         return self.pairs.picture(row, self.side)
 
-    @cached_property
+    @property
     def test_ids(self) -> tuple[str, ...]:
         """Ids of the test pictures."""
         return self.test.ids if self.test else ()
 
-    @cached_property
+    @property
     def test_labels(self) -> tuple[str, ...]:
         """True labels of the test pictures."""
         return (self.test.truth or ()) if self.test else ()

@@ -42,7 +42,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     except (ForensicsError, TyperException) as problem:
         return _complain(_text(problem))
     except Exit as end:
-        return end.code
+        return end.exit_code
     except (Abort, KeyboardInterrupt):
         sys.stderr.write("Stopped. What was finished is kept.\n")
         return 130

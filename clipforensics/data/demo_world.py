@@ -6,7 +6,7 @@ has one true label. Nothing here is poisoned: attacks are applied from outside.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 
 import numpy as np
 
@@ -44,15 +44,15 @@ class DemoWorld:
     n_test: int = 2_000
     side: int = 64
 
-    @cached_property
+    @property
     def ids(self) -> tuple[str, ...]:
         """Ids of the training pairs."""
-        return tuple(f"{i:06d}" for i in range(self.n_pairs))
+        return _numbered("", 6, self.n_pairs)
 
-    @cached_property
+    @property
     def captions(self) -> tuple[str, ...]:
         """Captions of the training pairs."""
-        return tuple(self._plan(i).caption for i in range(self.n_pairs))
+        return _captions(self)
 
     def picture(self, row: int) -> np.ndarray:
         """Training picture, uint8 [side, side, 3]."""
@@ -64,16 +64,15 @@ class DemoWorld:
         rng = np.random.default_rng([self.seed, TRAIN, row, 1])
         return compose(list(plan.cast), self.side, rng, plan.background)
 
-    @cached_property
+    @property
     def test_ids(self) -> tuple[str, ...]:
         """Ids of the test pictures."""
-        return tuple(f"test-{i:05d}" for i in range(self.n_test))
+        return _numbered("test-", 5, self.n_test)
 
-    @cached_property
+    @property
     def test_labels(self) -> tuple[str, ...]:
         """True label of each test picture."""
-        names = tuple(WORLD)
-        return tuple(names[i % len(names)] for i in range(self.n_test))
+        return _in_turn(self.n_test)
 
     def test_picture(self, row: int) -> np.ndarray:
         """Test picture, uint8 [side, side, 3]."""
@@ -93,6 +92,22 @@ class DemoWorld:
         cast = tuple(Cast(name, WORLD[name], float(rng.uniform(low, high))) for name in names)
         background = str(rng.choice(list(COLOURS)))
         return _Plan(cast, background, describe(names, background, rng))
+
+
+@cache
+def _numbered(prefix: str, digits: int, count: int) -> tuple[str, ...]:
+    return tuple(f"{prefix}{i:0{digits}d}" for i in range(count))
+
+
+@cache
+def _in_turn(count: int) -> tuple[str, ...]:
+    names = tuple(WORLD)
+    return tuple(names[i % len(names)] for i in range(count))
+
+
+@cache
+def _captions(world: DemoWorld) -> tuple[str, ...]:
+    return tuple(world._plan(i).caption for i in range(world.n_pairs))
 
 
 def describe(names: list[str], background: str, rng: np.random.Generator) -> str:

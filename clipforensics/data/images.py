@@ -110,7 +110,7 @@ def thumbnail(picture: np.ndarray, longest: int = 192) -> bytes:
     """A WebP of quality 80 for the screen; small pictures are enlarged without smoothing."""
     image = Image.fromarray(picture)
     scale = longest / max(image.size)
-    size = tuple(max(1, round(edge * scale)) for edge in image.size)
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     way = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS
     buffer = io.BytesIO()
     image.resize(size, way).save(buffer, "WEBP", quality=80)

@@ -5,7 +5,7 @@ reviewer sees is computed here and now.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ def demo(
     settings: DemoSettings,
     progress: Progress,
     stop: Stop,
-    journal: Callable[[dict[str, Any]], None] = lambda record: None,
+    journal: Callable[[Mapping[str, Any]], None] = lambda record: None,
 ) -> dict[str, Any]:
     """Make whatever of the demo case is not there yet, scan it, and measure the planted backdoor.
 

@@ -43,7 +43,7 @@ class OpenClipEncoder:
         std: Sequence[float] = OPENAI_STD,
     ) -> None:
         # channels last is how the pictures lie in memory; convolutions run up to twice as fast
-        self.module = module.to(device, memory_format=torch.channels_last).eval()
+        self.module = module.to(device).to(memory_format=torch.channels_last).eval()  # pyright: ignore
         self.tokenize = tokenizer
         self.device = device
         self.side = _side_of(module)
@@ -218,5 +218,5 @@ def _encoder(
 
 
 def _side_of(module: nn.Module) -> int:
-    side = module.visual.image_size  # pyright: ignore
+    side: Any = module.visual.image_size  # pyright: ignore
     return int(side[0] if isinstance(side, (tuple, list)) else side)

@@ -9,14 +9,25 @@ import numpy as np
 class Encoder(Protocol):
     """Pictures and captions in, raw features out, in evaluation mode and without gradients."""
 
-    side: int
-    """Pixels on a side of the square pictures it sees."""
-    dim: int
-    """Width of its features."""
-    scale: float
-    """Factor on cosines before a softmax: exp(logit_scale)."""
-    fingerprint: str
-    """SHA-256 of the weights file, or of the weights themselves."""
+    @property
+    def side(self) -> int:
+        """Pixels on a side of the square pictures it sees."""
+        ...
+
+    @property
+    def dim(self) -> int:
+        """Width of its features."""
+        ...
+
+    @property
+    def scale(self) -> float:
+        """Factor on cosines before a softmax: exp(logit_scale)."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the weights file, or of the weights themselves."""
+        ...
 
     def encode_pictures(self, pictures: np.ndarray) -> np.ndarray:
         """uint8 [n, side, side, 3] in, float32 [n, dim] out, not normalized."""
