@@ -199,8 +199,8 @@ def listed(case: Any, ranking: Ranking, flagged: np.ndarray, selected: np.ndarra
     with st.container(horizontal=True, vertical_alignment="center"):
         show = st.segmented_control(
             "Show", list(options), key="show", required=True, label_visibility="collapsed"
-        )
-        rows = options[show or next(iter(options))]
+        ) or next(iter(options))
+        rows = options[show]
         st.markdown(f"**{len(rows):,}** pairs, most suspicious first", width="content")
         if show == "Selection" and len(rows):
             names = [case.pairs.ids[row] for row in rows]

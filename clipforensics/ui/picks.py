@@ -69,16 +69,20 @@ def bulk_button(case: Any, names: Sequence[str], key: str, what: str) -> None:
     """Pick many samples at once; asks once more, inline, with the count."""
     asked = f"{key}.asked"
     if st.session_state.get(asked) != what:
-        if st.button(f"Pick all {len(names):,}", key=key, icon=":material/library_add_check:"):
-            st.session_state[asked] = what
-            st.rerun()
+        st.button(
+            f"Pick all {len(names):,}", key=key, icon=":material/library_add_check:",
+            on_click=lambda: st.session_state.update({asked: what}),
+        )  # fmt: skip
         return
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"Flag **{len(names):,}** samples as suspicious?")
-        yes = st.button("Yes, flag them", key=f"{key}.yes", type="primary")
-        no = st.button("Cancel", key=f"{key}.no")
-    if yes:
-        decide(case, "sample", names, PICKED, reason=what)
-    if yes or no:
-        del st.session_state[asked]
-        st.rerun()
+    with st.container(horizontal=True, vertical_alignment="center", width="content"):
+        st.markdown(f"Flag **{len(names):,}** samples as suspicious?", width="content")
+        st.button(
+            "Yes, flag them", key=f"{key}.yes", type="primary",
+            on_click=_answered, args=(case, names, asked, what),
+        )  # fmt: skip
+        st.button("Cancel", key=f"{key}.no", on_click=lambda: st.session_state.pop(asked, None))
+
+
+def _answered(case: Any, names: Sequence[str], asked: str, what: str) -> None:
+    st.session_state.pop(asked, None)
+    decide(case, "sample", names, PICKED, reason=what)

@@ -29,6 +29,8 @@ def made_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def make_case(folder: Path):
     """Poison, write models, open the case; everything lies inside its folder, so it can be moved."""
+    import torch
+
     from clipforensics.attacks.poison import poison
     from clipforensics.cases.case import Case
     from clipforensics.config.attack import BadNetsSettings, PoisonSettings
@@ -36,17 +38,22 @@ def make_case(folder: Path):
     from clipforensics.data.demo_world import DemoWorld, labels
     from clipforensics.models.clip import save_clip
     from clipforensics.models.tiny import TINY_CONFIG, tiny_clip
+    from clipforensics.models.weights import save_state
+    from clipforensics.oracle.small_sam import small_sam
 
     settings = PoisonSettings(attack=BadNetsSettings(patch_px=6), rate=0.02)
     poison(DemoWorld(0, N_PAIRS, N_TEST, SIDE), labels(), settings, folder / "data", workers=1)
     (folder / "model.json").write_text(json.dumps(TINY_CONFIG))
     for name, seed in (("suspect", 0), ("trusted", 1)):
         save_clip(tiny_clip(seed), folder / f"{name}.safetensors")
+    torch.manual_seed(0)  # a segmenter that has learned nothing still returns masks
+    save_state(folder / "sam.safetensors", small_sam().state_dict())
     return Case.create(folder, CaseSettings(
         name="Tiny case", data=str(folder / "data"), labels=str(folder / "data" / "labels.txt"),
         model=str(folder / "model.json"), weights=str(folder / "suspect.safetensors"),
         trusted_model=str(folder / "model.json"),
         trusted_weights=str(folder / "trusted.safetensors"),
+        segmenter="small", segmenter_weights=str(folder / "sam.safetensors"),
         truth=str(folder / "data" / "manifest.json"), test=str(folder / "data" / "test.csv"),
     ))  # fmt: skip
 
@@ -79,18 +86,54 @@ def no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "empty"
 
 
+class Launched(list):
+    """The runs that were started. `do(run)`, when set, plays the process, before start returns."""
+
+    do: Callable | None = None
+
+
 @pytest.fixture
-def launched(monkeypatch: pytest.MonkeyPatch) -> list:
-    """A launcher that starts no process: runs stay queued until a test writes their folder."""
+def launched(monkeypatch: pytest.MonkeyPatch) -> Launched:
+    """A launcher that starts no process: a run stays queued, or is played at once."""
     from clipforensics.jobs import launcher
 
-    runs: list = []
+    runs = Launched()
 
     def spawn(run) -> None:
         runs.append(run)
+        if runs.do is not None:
+            runs.do(run)
 
     monkeypatch.setattr(launcher, "_spawn", spawn)
     return runs
+
+
+@pytest.fixture
+def bank(monkeypatch: pytest.MonkeyPatch, case) -> list:
+    """One verified trigger, as the newest hunt would have left it."""
+    from clipforensics.jobs import curating, triggers
+    from clipforensics.oracle.bank import Trigger
+    from clipforensics.oracle.verify import Verification
+
+    figures = Verification(
+        label="banana", n=200, flips={"found": 0.9, "random": 0.95}, flip_rate=0.95,
+        interval=(0.91, 0.97), entropy=0.12, flip_rate_trusted=0.01, p_trusted=0.02,
+        labels_flipped=30, labels_tested=39, area_share=0.04, p_value=0.025, status="verified",
+        large=False,
+    )  # fmt: skip
+    pair = sorted(case.truth.poisoned)[0]
+    mask = np.ones((6, 6), bool)
+    pixels = np.random.default_rng(0).integers(0, 255, (6, 6, 3), np.uint8)
+    found = [Trigger("banana", pair, (2, 2, 8, 8), pixels, mask, mask, (pair,), False, figures,
+                     np.ones(4, np.float32))]  # fmt: skip
+    hunt = {
+        "inspected": 20, "with_candidates": 3, "triggers": [{}], "victims": [pair],
+        "affected_labels": [{"label": "banana", "flip_rate_low": 0.91, "triggers": 1, "victims": 1}],
+    }  # fmt: skip
+    for module in (triggers, curating):
+        monkeypatch.setattr(module, "trigger_bank", lambda case: list(found))
+        monkeypatch.setattr(module, "latest_hunt", lambda case: hunt)
+    return found
 
 
 @pytest.fixture
