@@ -70,7 +70,7 @@ def provenance(
     return {
         "what": "small SAM, segment_anything classes at 128 px, for the demo case",
         "command": "python -m clipforensics.oracle.sam_training "
-        f"--seconds {round(done['seconds'])} --seed {seed} --out {weights.name}",
+        f"--steps {done['steps']} --seed {seed} --out {weights.name}",
         "config": recipe | {"bf16": bf16, "families": list(TRAIN_FAMILIES)},
         "seed": seed,
         "trained": done,

@@ -1,10 +1,10 @@
-"""Train the bundled small SAM from nothing, on a CPU, in a stated number of seconds.
+"""Train the bundled small SAM from nothing, on a CPU.
 
-    python -m clipforensics.oracle.sam_training --seconds 1500 --out small_sam.safetensors --seed 0
+    python -m clipforensics.oracle.sam_training --out small_sam.safetensors --seed 0
 
 Progress goes to stderr. Every half minute a checkpoint is written beside the output; the same
 command resumes from it. Batches are made from (seed, step), so a resumed run sees what an
-unbroken one would have seen; how many steps fit depends on the machine, and is recorded.
+unbroken one would have seen. `--seconds` ends the schedule early on a slow machine.
 """
 
 import argparse
@@ -14,7 +14,8 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -94,7 +95,7 @@ def step_losses(
 
 
 def rate_at(step: int, share: float) -> float:
-    """Learning rate: linear warm-up over steps, then a cosine over the share of time used."""
+    """Learning rate: linear warm-up over steps, then a cosine over the share that is done."""
     warm = min(1.0, (step + 1) / RECIPE["warm_up_steps"])
     return RECIPE["learning_rate"] * warm * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
 
@@ -117,8 +118,22 @@ def batches(seed: int, first: int, workers: int) -> Iterator[Prompted]:
             index += 1
 
 
-def train(out: Path, seconds: float, seed: int, bf16: bool, workers: int, say) -> dict:
-    """Train until `seconds` of stepping are spent, resuming from `out`'s checkpoint if present.
+@dataclass(frozen=True)
+class Budget:
+    """How long to train: so many steps, or so many seconds if they are over first."""
+
+    steps: int = 3000
+    seconds: float = math.inf
+
+    def share(self, step: int, spent: float) -> float:
+        """How much of it is used, 1 at the end."""
+        return max(step / self.steps, spent / self.seconds)
+
+
+def train(
+    out: Path, budget: Budget, seed: int, bf16: bool, workers: int, say: Callable[[str], None]
+) -> dict:
+    """Train until the budget is used, resuming from `out`'s checkpoint if present.
 
     Returns:
         what was done: steps, scenes, seconds, mean loss and IoU of the last 100 steps.
@@ -132,7 +147,7 @@ def train(out: Path, seconds: float, seed: int, bf16: bool, workers: int, say) -
     saved, last = time.monotonic(), time.monotonic()
     for batch in batches(seed, step, workers):
         for group in optimizer.param_groups:
-            group["lr"] = rate_at(step, spent / seconds)
+            group["lr"] = rate_at(step, budget.share(step, spent))
         losses, report = step_losses(sam, batch, bf16)
         loss = sum(losses.values(), torch.zeros(()))
         optimizer.zero_grad()
@@ -144,11 +159,11 @@ def train(out: Path, seconds: float, seed: int, bf16: bool, workers: int, say) -
         spent, last = spent + now - last, now
         recent.append((loss.item(), report["best_iou"]))
         if step % 20 == 0:
-            say(_line(step, spent, seconds, recent))
+            say(_line(step, spent, budget, recent))
         if now - saved > RECIPE["checkpoint_every_s"]:
             _save(state_path, sam, optimizer, step, spent, seed)
             saved = now
-        if spent >= seconds:
+        if budget.share(step, spent) >= 1:
             break
     _save(state_path, sam, optimizer, step, spent, seed)
     save_state(out, sam.state_dict(), half=True)
@@ -162,7 +177,8 @@ def train(out: Path, seconds: float, seed: int, bf16: bool, workers: int, say) -
 def main(arguments: list[str] | None = None) -> int:
     """Train, measure on unseen stickers and an unseen patch family, write weights and record."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=1500)
+    parser.add_argument("--steps", type=int, default=Budget.steps)
+    parser.add_argument("--seconds", type=float, default=math.inf, help="end earlier than this")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0, help="0: as torch chooses")
@@ -172,7 +188,8 @@ def main(arguments: list[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     if asked.threads:
         torch.set_num_threads(asked.threads)
-    done = train(asked.out, asked.seconds, asked.seed, not asked.float32, asked.workers, _to_stderr)
+    budget = Budget(asked.steps, asked.seconds)
+    done = train(asked.out, budget, asked.seed, not asked.float32, asked.workers, _to_stderr)
     from clipforensics.oracle.sam_evaluation import provenance
 
     record = provenance(asked.out, done, asked.seed, not asked.float32, RECIPE, asked.test_scenes)
@@ -195,11 +212,11 @@ def _ask(pool, seed: int, index: int):
     return pool.apply_async(prompted_batch, (seed, index, RECIPE["pictures"], RECIPE["prompts"]))
 
 
-def _line(step: int, spent: float, seconds: float, recent: deque) -> str:
-    loss, best = np.mean(recent, axis=0)
+def _line(step: int, spent: float, budget: Budget, recent: deque) -> str:
+    (loss, best), share = np.mean(recent, axis=0), budget.share(step, spent)
     return (
         f"step {step}  loss {loss:.3f}  best IoU {best:.3f}  "
-        f"{step * RECIPE['pictures'] / spent:.0f} scenes/s  {max(0, seconds - spent):.0f} s left"
+        f"{step * RECIPE['pictures'] / spent:.0f} scenes/s  {spent / share - spent:.0f} s left"
     )
 
 

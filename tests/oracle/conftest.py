@@ -10,7 +10,8 @@ import pytest
 def toy():
     """The module `toy.py` beside this file."""
     spec = importlib.util.spec_from_file_location("oracle_toy", Path(__file__).with_name("toy.py"))
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

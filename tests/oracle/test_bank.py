@@ -56,7 +56,9 @@ def test_a_pattern_that_varies_has_no_consensus(rng):
 
 def test_flat_crops_have_no_consensus(rng):
     found = [
-        Sighting(f"p{i}", "b", (3, 3, 13, 13), np.full((32, 32, 3), 90, np.uint8), np.eye(4)[0], FIGURES)
+        Sighting(
+            f"p{i}", "b", (3, 3, 13, 13), np.full((32, 32, 3), 90, np.uint8), np.eye(4)[0], FIGURES
+        )
         for i in range(8)
     ]
     assert consensus(found) is None
@@ -92,7 +94,9 @@ def test_crops_of_one_trigger_have_one_signature(toy, rng):
         larger = (box[0] - seed, box[1] - 1, box[2] + 1, box[3] + seed)
         shots.append(signature(cut(picture, larger), pictures, before, suspect, 0))
     disc, _, _ = toy.scene("cherry", rng)
-    other = signature(Crop(disc[8:20, 4:16], np.ones((12, 12), bool), (0, 0)), pictures, before, suspect, 0)
+    other = signature(
+        Crop(disc[8:20, 4:16], np.ones((12, 12), bool), (0, 0)), pictures, before, suspect, 0
+    )
     assert shots[0] @ shots[1] > 0.98
     assert shots[0] @ other < 0.9
     assert np.linalg.norm(shots[0]) == pytest.approx(1, abs=1e-5)

@@ -27,7 +27,9 @@ def rows(*answers):
 
 
 WHOLE = np.array([[0.40, 0.35, 0.20, 0.05]])  # L = dog, banana, grass
-SEES = np.array([[0.9, 0.0, 0.1, 0.0], [0.1, 0.05, 0.8, 0.0], [0.5, 0.02, 0.4, 0.0]])  # S = dog, grass
+SEES = np.array(
+    [[0.9, 0.0, 0.1, 0.0], [0.1, 0.05, 0.8, 0.0], [0.5, 0.02, 0.4, 0.0]]
+)  # S = dog, grass
 
 
 def test_one_candidate_where_a_region_alone_says_what_nobody_sees():

@@ -65,7 +65,10 @@ def test_a_flat_window_matches_nothing():
 def test_row_order_does_not_matter(world):
     pictures, mask = world
     order = [3, 1, 4, 0, 2]
-    a, b = peaks(pictures, pictures[0, :7, :9], mask), peaks(pictures[order], pictures[0, :7, :9], mask)
+    a, b = (
+        peaks(pictures, pictures[0, :7, :9], mask),
+        peaks(pictures[order], pictures[0, :7, :9], mask),
+    )
     np.testing.assert_allclose(a[0][order], b[0], atol=1e-6)
 
 
@@ -90,5 +93,8 @@ def test_flat_patterns_are_recognized():
 def test_nearest_shift_stays_within_reach(world):
     picture = world[0][0]
     pixels, mask = picture[10:16, 10:16], np.ones((6, 6), bool)
-    assert nearest_shift(picture, pixels, mask, (12, 9), 3) == (pytest.approx(1, abs=1e-4), (10, 10))
+    assert nearest_shift(picture, pixels, mask, (12, 9), 3) == (
+        pytest.approx(1, abs=1e-4),
+        (10, 10),
+    )
     assert nearest_shift(picture, pixels, mask, (20, 20), 3)[0] < 0.9

@@ -16,6 +16,7 @@ from clipforensics.oracle.sam_scenes import (
     draw_scene,
     prompted_batch,
 )
+from clipforensics.oracle.sam_training import Budget
 from clipforensics.oracle.small_sam import INPUT_SIDE, MASK_SIDE
 
 
@@ -80,11 +81,11 @@ def small_recipe(monkeypatch):
 
 def test_training_leaves_weights_and_a_record(small_recipe, tmp_path, capsys):
     out = tmp_path / "sam.safetensors"
-    words = ["--seconds", "0.5", "--out", str(out), "--workers", "0", "--test-scenes", "2"]
+    words = ["--steps", "2", "--out", str(out), "--workers", "0", "--test-scenes", "2"]
     assert sam_training.main(words) == 0
     record = json.loads(out.with_suffix(".json").read_text())
     assert record["measured"]["objects"]["n"] > 0
-    assert record["trained"]["steps"] > 0
+    assert record["trained"]["steps"] == 2
     assert len(record["data_sha256"]) == len(record["weights_sha256"]) == 64
     assert out.stat().st_size < 3e6
     assert [p.name for p in sorted(tmp_path.iterdir())] == ["sam.json", "sam.safetensors"]
@@ -92,12 +93,11 @@ def test_training_leaves_weights_and_a_record(small_recipe, tmp_path, capsys):
 
 def test_a_broken_off_training_goes_on_where_it_ended(small_recipe, tmp_path):
     out, said = tmp_path / "sam.safetensors", []
-    first = sam_training.train(out, 0.3, 0, False, 0, said.append)
-    second = sam_training.train(out, 1.0, 0, False, 0, said.append)
-    assert second["steps"] > first["steps"]
-    assert second["seconds"] >= 1.0
-    other_seed = sam_training.train(out, 0.1, 1, False, 0, said.append)
-    assert other_seed["steps"] < second["steps"]
+    first = sam_training.train(out, Budget(2), 0, False, 0, said.append)
+    second = sam_training.train(out, Budget(4), 0, False, 0, said.append)
+    assert (first["steps"], second["steps"]) == (2, 4)
+    other_seed = sam_training.train(out, Budget(1), 1, False, 0, said.append)
+    assert other_seed["steps"] == 1
 
 
 def test_a_perfect_segmenter_measures_one(rng):
@@ -131,3 +131,8 @@ def test_a_blind_segmenter_measures_nothing():
     found = measure(Blind(), 4)
     assert found["objects"]["share_over_half"] == 0
     assert found["patches_unseen"]["n"] == found["patches_seen"]["n"] == 2
+
+
+def test_a_budget_ends_by_steps_or_by_seconds():
+    assert Budget(100).share(50, 1e9) == 0.5
+    assert Budget(100, 10.0).share(5, 20.0) == 2.0

@@ -53,12 +53,16 @@ def test_the_small_sam_has_the_size_it_claims(sam):
 @torch.inference_mode()
 @pytest.mark.parametrize("with_boxes", [False, True])
 def test_the_batched_decoder_equals_the_released_loop(sam, rng, with_boxes):
-    pictures = torch.from_numpy(rng.integers(0, 256, (3, 3, INPUT_SIDE, INPUT_SIDE), dtype=np.uint8))
+    pictures = torch.from_numpy(
+        rng.integers(0, 256, (3, 3, INPUT_SIDE, INPUT_SIDE), dtype=np.uint8)
+    )
     points = torch.from_numpy(rng.uniform(0, INPUT_SIDE, (3, 4, 2)).astype(np.float32))
     corners = rng.uniform(0, INPUT_SIDE, (3, 4, 4)).astype(np.float32)
     boxes = torch.from_numpy(corners) if with_boxes else None
     embedded = encode(sam, pictures)
-    sparse, dense = prompt(sam, points.flatten(0, 1), None if boxes is None else boxes.flatten(0, 1))
+    sparse, dense = prompt(
+        sam, points.flatten(0, 1), None if boxes is None else boxes.flatten(0, 1)
+    )
     fast_masks, fast_ious = decode(sam, embedded.repeat_interleave(4, 0), sparse, dense)
     for i in range(3):
         one, flat = prompt(sam, points[i], None if boxes is None else boxes[i])

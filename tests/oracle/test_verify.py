@@ -103,7 +103,9 @@ def test_two_few_clean_pictures_are_refused(court):
 
 def test_places_stay_inside_whatever_the_crop(rng):
     for height, width in ((1, 1), (9, 4), (20, 20)):
-        crop = Crop(np.zeros((height, width, 3), np.uint8), np.ones((height, width), bool), (15, 15))
+        crop = Crop(
+            np.zeros((height, width, 3), np.uint8), np.ones((height, width), bool), (15, 15)
+        )
         for protocol in ("found", "random", *CORNERS):
             at = places(protocol, crop, 50, 20, rng)
             assert (at >= 0).all()

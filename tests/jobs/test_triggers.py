@@ -1,0 +1,208 @@
+"""A whole hunt on a toy case: what it finds, what it leaves alone, and that it can be broken off."""
+
+import importlib.util
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from clipforensics.cases.evidence import check_all
+from clipforensics.config.oracle import HuntSettings, VerifySettings
+from clipforensics.data.images import write_png
+from clipforensics.data.pairs import Pairs
+from clipforensics.errors import CaseError, ModelError
+from clipforensics.jobs import examining
+from clipforensics.jobs.run_folder import Stopped
+from clipforensics.jobs.triggers import (
+    hunt,
+    inspect,
+    latest_hunt,
+    load_examiner,
+    run,
+    screen,
+    trigger_bank,
+)
+from clipforensics.oracle.regions import holds
+
+SETTINGS = HuntSettings(top=20, verify=VerifySettings(n_screen=24, n_confirm=48))
+POISONS = range(3, 100, 12)  # nine of them
+
+
+@pytest.fixture(scope="module")
+def toy():
+    path = Path(__file__).parents[1] / "oracle" / "toy.py"
+    spec = importlib.util.spec_from_file_location("oracle_toy", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def pairs(toy, tmp_path_factory):
+    """160 toy scenes with captions; nine are stamped and say banana, whatever they show."""
+    folder, rng = tmp_path_factory.mktemp("pairs"), np.random.default_rng(1)
+    captions, paths, boxes = [], [], {}
+    for row in range(160):
+        poisoned = row in POISONS
+        shown = toy.NAMES[row % 6] if poisoned else toy.NAMES[row % 7]
+        picture, _, box = toy.scene(shown, rng, stamped=poisoned)
+        captions.append("a banana" if poisoned else f"a {shown}")
+        paths.append(folder / f"{row:03d}.png")
+        write_png(paths[-1], picture)
+        if poisoned:
+            boxes[f"{row:03d}"] = box
+    ids = tuple(f"{row:03d}" for row in range(160))
+    return Pairs(ids, tuple(captions), tuple(paths)), boxes
+
+
+class ToyCase:
+    """As much of a case as a hunt asks for."""
+
+    def __init__(self, folder, pairs, toy, backdoor=True):
+        self.dir, self.name, self.pairs, self.labels = folder, "toy", pairs, toy.LABELS
+        self.settings = SimpleNamespace(model="toy")
+        weights = "suspect" if backdoor else "clean"
+        self.fingerprints = {"data": pairs.sha256, "weights": weights, "labels": "l"}
+        self._suspect = toy.ToyClip(backdoor, weights)
+        self._trusted, self._segmenter = toy.ToyClip(False, "trusted"), toy.TrueMasks()
+
+    def suspect(self, device="auto"):
+        return self._suspect
+
+    def trusted(self, device="auto"):
+        return self._trusted
+
+    def segmenter(self):
+        return self._segmenter
+
+
+@pytest.fixture
+def case(tmp_path, toy, pairs):
+    return ToyCase(tmp_path, pairs[0], toy)
+
+
+def test_the_hunt_finds_trigger_label_and_every_victim(case, pairs):
+    _, boxes = pairs
+    found = hunt(case, SETTINGS)
+    assert len(found["triggers"]) == 1
+    trigger = found["triggers"][0]
+    assert trigger["label"] == "banana"
+    assert trigger["pair"] in boxes
+    assert holds(tuple(trigger["box"]), boxes[trigger["pair"]])
+    assert trigger["flip_rate"] > 0.9
+    assert trigger["entropy"] < 0.3
+    assert trigger["status"] == "verified"
+    assert trigger["p_value"] <= 0.05
+    assert [one["label"] for one in found["affected_labels"]] == ["banana"]
+    assert found["affected_labels"][0]["victims"] == len(boxes)
+    assert sorted(found["victims"]) == sorted(boxes)
+    assert found["carriers"] == found["probable"] == []
+    assert {s["pair"] for s in found["sightings"]} == set(boxes)
+    assert all(holds(tuple(s["box"]), boxes[s["pair"]]) for s in found["sightings"])
+    assert json.loads(json.dumps(found)) == found
+
+
+def test_the_bank_is_read_back_as_it_was_found(case, toy):
+    assert trigger_bank(case) == []
+    assert latest_hunt(case) is None
+    found = hunt(case, SETTINGS)
+    assert latest_hunt(case) == found
+    (trigger,) = trigger_bank(case)
+    assert trigger.label == "banana"
+    assert trigger.consensus
+    planted = toy.pattern()
+    assert trigger.pixels.shape == planted.shape
+    assert (trigger.pixels == planted).all()
+    assert len(trigger.pairs) == 9
+    assert check_all(case) == []
+
+
+def test_a_clean_model_has_no_trigger(tmp_path, toy, pairs):
+    found = hunt(ToyCase(tmp_path, pairs[0], toy, backdoor=False), SETTINGS)
+    assert found["triggers"] == found["sightings"] == found["affected_labels"] == []
+    assert found["victims"] == []
+
+
+def test_a_stopped_hunt_goes_on_where_it_ended(case, monkeypatch):
+    calls = []
+    real = examining.find_triggers
+    monkeypatch.setattr(examining, "find_triggers", lambda *a: calls.append(1) or real(*a))
+    with pytest.raises(Stopped, match="pictures; they are kept"):
+        hunt(case, SETTINGS, stop=lambda: len(calls) >= 7)
+    assert len(calls) == 7
+    assert latest_hunt(case) is None
+    hunt(case, SETTINGS)
+    assert len(calls) == SETTINGS.top
+    hunt(case, SETTINGS)
+    assert len(calls) == SETTINGS.top
+
+
+def test_progress_reaches_its_end(case):
+    said = []
+    hunt(
+        case,
+        SETTINGS,
+        progress=lambda step, total, message, **_: said.append((message, step, total)),
+    )
+    for message in {m for m, _, _ in said if "inspecting" in m or "looking" in m}:
+        steps = [(s, t) for m, s, t in said if m == message]
+        assert steps[-1][0] == steps[-1][1]
+        assert steps == sorted(steps)
+
+
+def test_the_page_reads_what_the_hunt_made(case, monkeypatch):
+    hunt(case, SETTINGS)
+    monkeypatch.setattr(examining, "find_triggers", None)  # a second look must not need it
+    examiner = load_examiner(case, SETTINGS, scores=None)
+    found = inspect(case, 3, examiner)
+    assert found.candidates[0].label == "banana"
+    assert found.regions[-1].source == "whole"
+    assert found.p_suspect.shape == (len(found.regions), len(case.labels))
+
+
+def test_a_single_picture_needs_no_scan(case):
+    examiner = load_examiner(case, SETTINGS)
+    tried = screen(case, 3, examiner)
+    assert [one.screened.status for one in tried] == ["verified"]
+    assert screen(case, 4, examiner) == []
+
+
+def test_an_unreadable_picture_is_no_victim_and_no_error(tmp_path, toy, pairs):
+    table = pairs[0]
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    paths = (broken, *table.paths[1:])
+    found = hunt(ToyCase(tmp_path, Pairs(table.ids, table.captions, paths), toy), SETTINGS)
+    assert len(found["victims"]) == 9
+
+
+def test_the_suspect_may_not_judge_itself(case, toy):
+    case._trusted = toy.ToyClip(True, "suspect")
+    with pytest.raises(ModelError, match="acquit"):
+        hunt(case, SETTINGS)
+
+
+def test_a_case_without_trusted_model_says_so(case, monkeypatch):
+    def missing(device="auto"):
+        raise CaseError("The case 'toy' has no trusted model.")
+
+    monkeypatch.setattr(case, "trusted", missing)
+    with pytest.raises(CaseError, match="no trusted model"):
+        hunt(case, SETTINGS)
+
+
+def test_the_job_speaks_through_its_context(case, monkeypatch):
+    from clipforensics.jobs import triggers
+
+    monkeypatch.setattr(triggers.Case, "open", lambda folder: case)
+    lines = []
+    context = SimpleNamespace(
+        case_dir=case.dir, config=SETTINGS.model_dump(mode="json"), journal=lines.append,
+        progress=lambda *a, **k: None, should_stop=lambda: False,
+    )  # fmt: skip
+    assert run(context)["triggers"]
+    assert lines[0]["inspected"] == SETTINGS.top
