@@ -42,7 +42,11 @@ def test_the_runner_never_loads_streamlit():
 
 def test_layers_are_kept():
     done = subprocess.run(
-        [Path(sys.executable).parent / "lint-imports"], capture_output=True, text=True, cwd=ROOT, check=False
+        [Path(sys.executable).parent / "lint-imports"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
     )
     assert done.returncode == 0, done.stdout
 
@@ -59,7 +63,9 @@ def test_only_the_ui_names_streamlit():
 def test_nothing_is_ever_unpickled():
     for path in ROOT.glob("clipforensics/**/*.py"):
         text = path.read_text(encoding="utf-8")
-        assert not re.search(r"^\s*(import|from) (pickle|dill|joblib|cloudpickle)", text, re.MULTILINE), path
+        assert not re.search(
+            r"^\s*(import|from) (pickle|dill|joblib|cloudpickle)", text, re.MULTILINE
+        ), path
         assert "allow_pickle=True" not in text, path
         for call in re.findall(r"torch\.load\((.*)", text):
             assert "weights_only=True" in call, path
@@ -67,6 +73,8 @@ def test_nothing_is_ever_unpickled():
 
 def test_every_page_opens_through_the_one_door():
     for path in ROOT.glob("pages/*.py"):
-        calls = re.findall(r"^(?:st|open_page)[.(].*", path.read_text(encoding="utf-8"), re.MULTILINE)
+        calls = re.findall(
+            r"^(?:st|open_page)[.(].*", path.read_text(encoding="utf-8"), re.MULTILINE
+        )
         assert calls, path
         assert calls[0].startswith("open_page("), f"{path.name} begins with {calls[0]}"

@@ -42,7 +42,7 @@ def settings_form(
     slots = st.columns(columns)
     for place, name in enumerate(names):
         field = kind.model_fields[name]
-        start = given.get(name, field.get_default(call_default_factory=True))
+        start = given.get(name, _default(field))
         with slots[place % columns]:
             options = (choices or {}).get(name)
             given[name] = _widget(name, field, start, f"{key}.{name}", options)
@@ -52,7 +52,12 @@ def settings_form(
 def widget(kind: type[Settings], name: str, key: str, **more: Any) -> Any:
     """The widget of one field with its default; for pages that lay a form out themselves."""
     field = kind.model_fields[name]
-    return _widget(name, field, field.get_default(call_default_factory=True), key, None, **more)
+    return _widget(name, field, _default(field), key, None, **more)
+
+
+def _default(field: FieldInfo) -> Any:
+    """The field's default; None where a value must be given."""
+    return None if field.is_required() else field.get_default(call_default_factory=True)
 
 
 def _widget(

@@ -145,13 +145,14 @@ def visit() -> Callable[..., AppTest]:
 def _visit(page: str = "case", **query: str) -> AppTest:
     at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=30)
     at.session_state["shell.reentered"] = True
+    at.run()  # the first run only learns which page it is on, and would lose a click
+    check(at)
+    if page != "case":
+        at.switch_page(f"pages/{page}.py")
     for name, value in query.items():
         at.query_params[name] = value
     at.run()
     check(at)
-    if page != "case":
-        at.switch_page(f"pages/{page}.py").run()
-        check(at)
     return at
 
 

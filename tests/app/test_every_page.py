@@ -53,7 +53,8 @@ at.session_state["shell.reentered"] = True
 at.run()
 assert not at.exception, at.exception
 assert at.metric, "the page is empty"
-sys.exit(",".join(m for m in ("torch", "faiss", "umap", "sklearn", "open_clip") if m in sys.modules))
+loaded = [m for m in ("torch", "faiss", "umap", "sklearn", "open_clip") if m in sys.modules]
+assert not loaded, loaded
 """
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False

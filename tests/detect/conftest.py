@@ -4,6 +4,13 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
+
+# a shared machine may stall for seconds: no test here is about time
+settings.register_profile(
+    "shared", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+)
+settings.load_profile("shared")
 
 
 def plant_outliers(rng: np.random.Generator) -> np.ndarray:

@@ -16,7 +16,7 @@ def slow_distances(x, k):
 
 
 @given(n=st.integers(2, 30), k=st.integers(1, 8))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_neighbours_are_the_nearest_others(n, k):
     assume(k < n)
     x = np.random.default_rng(n).normal(size=(n, 4))
@@ -32,7 +32,7 @@ def test_neighbours_are_the_nearest_others(n, k):
     exponent=st.integers(-30, 30),
     offset=st.sampled_from([0.0, 1.0, 1e4]),
 )
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_distances_are_exact_with_copies_and_at_any_scale_and_place(seed, copies, exponent, offset):
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(40, 5))

@@ -1,0 +1,50 @@
+"""The Attack lab: preview, start, open as a case."""
+
+import json
+
+import pytest
+
+from clipforensics.jobs.run_folder import Status
+
+
+def test_the_preview_says_how_many_are_poisoned(home, visit):
+    at = visit("lab", case="tiny")
+    assert any("60 of 20,000 pairs" in one.value for one in at.markdown)
+
+
+@pytest.mark.parametrize("attack", ["badnets", "blend"])
+def test_start_poisons_with_what_is_shown(home, launched, visit, attack):
+    at = visit("lab", attack=attack)
+    at.selectbox(key="lab.target").set_value("dog").run()
+    at.number_input(key="lab.rate").set_value(1.0).run()
+    at.button(key="lab.start").click().run()
+    assert not at.exception
+    poison = launched[0].config["poison"]
+    assert poison["attack"]["kind"] == attack
+    assert (poison["target"], poison["rate"]) == ("dog", 0.01)
+    assert launched[0].case_dir == home / ".lab"
+
+
+def test_a_patch_larger_than_the_picture_is_one_sentence(home, visit):
+    at = visit("lab")
+    at.number_input(key="lab.badnets.patch_px").set_value(200).run()
+    assert not at.exception
+    assert at.error
+
+
+def test_a_finished_experiment_opens_as_a_case(home, launched, visit):
+    def done(run):
+        result = {
+            "asr": 0.97, "n": 1950, "working_attack": True, "ca": 0.99,
+            "case_dir": str(home / "tiny"),
+        }  # fmt: skip
+        (run.dir / "result.json").write_text(json.dumps(result))
+        run.write_status(Status("succeeded", step=10, total=10, started=1.0, finished=9.0))
+
+    launched.do = done
+    at = visit("lab")
+    at.button(key="lab.start").click().run()
+    button = next(one for one in at.button if one.label == "Open as a case")
+    button.click().run()
+    assert not at.exception
+    assert at.title[0].value == "Case"

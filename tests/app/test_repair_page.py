@@ -1,0 +1,131 @@
+"""The Repair page: refuses without a trigger, starts the exact command, shows the run to its end."""
+
+import json
+import time
+
+import pytest
+
+from clipforensics.jobs.run_folder import Status
+
+
+def evaluation(step, ca, asr, **more):
+    return {
+        "t": time.time(), "kind": "evaluation", "step": step, "total": 150, "ca": ca, "asr": asr,
+        "n_ca": 2000, "n_asr": 1950, "asr_of": "planted", **more,
+    }  # fmt: skip
+
+
+def play(run, lines, status, result=None):
+    """Write what a worker would have written."""
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (run.dir / "journal.jsonl").write_text(text)
+    (run.dir / "stdout.log").write_text("training\n")
+    (run.dir / "checkpoints" / "final.safetensors").write_bytes(b"weights")
+    if result:
+        (run.dir / "result.json").write_text(json.dumps(result))
+    run.write_status(status)
+
+
+DONE = [
+    evaluation(0, 0.997, 0.96, baseline=True),
+    {"t": 1.0, "kind": "loss", "step": 100, "total": 150, "loss": 1.25},
+    evaluation(150, 0.995, 0.002),
+]
+RESULT = {
+    "recipe": "eftclip", "preset": "quick", "ca_before": 0.997, "ca_after": 0.995,
+    "asr_before": 0.96, "asr_after": 0.002, "asr_low_after": 0.0005, "asr_high_after": 0.005,
+    "ca_low_after": 0.99, "ca_high_after": 0.998, "n": 1950, "n_ca": 2000, "n_asr": 1950,
+    "asr_of": "planted", "working_attack": True, "stopped": False, "cost_in_plain_epochs": 3.2,
+    "checkpoint_sha256": "ab" * 32, "seconds": 61.0,
+}  # fmt: skip
+FINISHED = Status("succeeded", step=150, total=150, started=1.0, finished=62.0)
+
+
+def test_without_a_verified_trigger_eftclip_is_refused(home, launched, visit):
+    at = visit("repair", case="tiny")
+    assert at.error[0].value.startswith("EftCLIP needs at least one verified trigger")
+    assert not any(one.key == "repair.start" for one in at.button)
+
+
+def test_start_shows_and_runs_the_same_thing(case, bank, launched, visit):
+    at = visit("repair", case="tiny")
+    assert "--recipe eftclip --preset quick" in at.code[0].value
+    at.button(key="repair.start").click().run()
+    assert not at.exception
+    assert launched[0].config["recipe"] == "eftclip"
+    assert launched[0].case_dir == case.dir
+    assert any(one.label == "Stop" for one in at.button)
+
+
+def test_changed_settings_are_in_the_command(bank, launched, visit):
+    at = visit("repair", case="tiny")
+    at.number_input(key="repair.eftclip.quick.steps").set_value(50).run()
+    assert "--set steps=50" in at.code[0].value
+    at.button(key="repair.start").click().run()
+    assert launched[0].config["changes"] == {"steps": 50}
+
+
+def test_safeclip_needs_no_trigger_and_refuses_the_suspect_as_a_start(home, launched, visit):
+    at = visit("repair", case="tiny", recipe="safeclip")
+    assert any(one.key == "repair.start" for one in at.button)
+    at.selectbox(key="repair.safeclip.quick.start").set_value("suspect").run()
+    assert "is refused" in at.error[0].value
+    assert not any(one.key == "repair.start" for one in at.button)
+
+
+def test_a_finished_run_ends_in_before_and_after(bank, launched, visit):
+    launched.do = lambda run: play(run, DONE, FINISHED, RESULT)
+    at = visit("repair", case="tiny")
+    at.button(key="repair.start").click().run()
+    assert not at.exception
+    table = at.dataframe[0].value
+    assert list(table["Before"])[:2] == ["96.00%", "99.70%"]
+    assert list(table["After"])[:2] == ["0.20%", "99.50%"]
+    assert list(table["n"])[:2] == ["1,950", "2,000"]
+    figures = {metric.label: metric.value for metric in at.metric}
+    assert figures["ASR"] == "0.2%"
+    assert figures["Measured at step"] == "150"
+    # another tab, another server: the folder is the truth
+    again = visit("repair", case="tiny")
+    assert list(again.dataframe[0].value["After"])[:2] == ["0.20%", "99.50%"]
+
+
+def test_a_killed_run_is_shown_as_failed_with_its_checkpoint(bank, launched, visit):
+    lost = Status("failed", reason="lost", message="the process died", step=40, total=150)
+    launched.do = lambda run: play(run, DONE[:2], lost)
+    at = visit("repair", case="tiny")
+    at.button(key="repair.start").click().run()
+    assert not at.exception
+    assert at.error[0].value == "the process died"
+    assert any("final.safetensors" in one.value for one in at.text)
+    assert any(one.label == "Resume" for one in at.button)
+
+
+def test_a_weak_attack_is_no_victory(bank, launched, visit):
+    weak = [evaluation(0, 0.99, 0.4, baseline=True), evaluation(150, 0.99, 0.0)]
+    launched.do = lambda run: play(run, weak, FINISHED, {**RESULT, "asr_before": 0.4})
+    at = visit("repair", case="tiny")
+    at.button(key="repair.start").click().run()
+    assert any("Not a working attack" in one.value for one in at.warning)
+
+
+def test_two_starts_are_one_run(bank, launched, visit):
+    for _ in range(2):
+        at = visit("repair", case="tiny")
+        button = at.button(key="repair.start")
+        if not button.disabled:
+            button.click().run()
+    assert len(launched) == 1
+
+
+@pytest.mark.parametrize("state", ["queued", "running"])
+def test_an_active_run_shows_both_clocks(bank, launched, visit, state):
+    now = time.time()
+    live = Status(state, heartbeat=now - 2, stepped=now - 14, step=40, total=150, eta_seconds=70.0,
+                  message="eftclip")  # fmt: skip
+    launched.do = lambda run: play(run, DONE[:2], live)
+    at = visit("repair", case="tiny")
+    at.button(key="repair.start").click().run()
+    assert not at.exception
+    if state == "running":
+        assert any("alive 2 s ago · last step 14 s ago" in one.value for one in at.text)

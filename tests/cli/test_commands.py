@@ -1,0 +1,192 @@
+"""The command line as its user meets it: exit codes, one line per mistake, JSON on stdout."""
+
+import json
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+
+from clipforensics.cli.app import main
+from clipforensics.models.tiny import TINY_CONFIG
+
+
+@pytest.fixture
+def call(capsys):
+    """Run a command; returns (code, stdout, stderr)."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as end:
+            main([str(one) for one in arguments])
+        code = end.value.code
+        assert isinstance(code, int)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def mistake(call):
+    """Run a command that must be refused: exit code 2, one line on stderr, nothing on stdout."""
+
+    def run(*arguments: object) -> str:
+        code, out, err = call(*arguments)
+        assert code == 2
+        assert out == ""
+        lines = err.strip().splitlines()
+        assert len(lines) == 1, err
+        assert "Traceback" not in err
+        return lines[0]
+
+    return run
+
+
+@pytest.fixture
+def table(tmp_path, rng):
+    np.save(tmp_path / "e.npy", rng.normal(size=(300, 8)).astype(np.float32))
+    return tmp_path / "e.npy"
+
+
+@pytest.mark.parametrize("detector", ["lof", "slof", "dao", "kdist", "lid", "iforest"])
+def test_score_writes_one_score_a_row(call, table, tmp_path, detector):
+    out = tmp_path / "s.parquet"
+    code, text, _ = call(
+        "score",
+        table,
+        "--detector",
+        detector,
+        "--k",
+        5,
+        "--reference-size",
+        100,
+        "--out",
+        out,
+        "--json",
+    )
+    assert code == 0
+    assert json.loads(text)["rows"] == 300
+    scores = pyarrow.parquet.read_table(out)
+    assert scores.column_names == ["row", "score"]
+    assert scores["row"].to_pylist() == list(range(300))
+    assert np.isfinite(scores["score"].to_numpy()).all()
+
+
+def test_score_against_all_is_scikit_learns_lof(call, table, tmp_path):
+    from sklearn.neighbors import LocalOutlierFactor
+
+    out = tmp_path / "s.parquet"
+    call("score", table, "--detector", "lof", "--k", 20, "--reference-size", "all", "--out", out)
+    expected = -LocalOutlierFactor(n_neighbors=20).fit(np.load(table)).negative_outlier_factor_
+    np.testing.assert_allclose(pyarrow.parquet.read_table(out)["score"], expected, rtol=1e-4)
+
+
+def test_score_says_what_is_wrong_and_writes_nothing(mistake, table, tmp_path):
+    out = tmp_path / "s.parquet"
+    broken = np.load(table)
+    broken[17, 0] = np.nan
+    np.save(tmp_path / "nan.npy", broken)
+    assert "row 17" in mistake("score", tmp_path / "nan.npy", "--detector", "lof", "--out", out)
+    assert "k=400 needs at least 401" in mistake(
+        "score", table, "--detector", "lof", "--k", 400, "--reference-size", "all", "--out", out
+    )
+    assert "Unknown detector 'typo'" in mistake("score", table, "--detector", "typo", "--out", out)
+    assert "No embeddings at" in mistake(
+        "score", tmp_path / "x.npy", "--detector", "lof", "--out", out
+    )
+    assert "k=0" in mistake("score", table, "--detector", "lof", "--k", 0, "--out", out)
+    assert not out.exists()
+
+
+def test_a_pickle_in_npy_clothes_is_refused(mistake, tmp_path):
+    np.save(tmp_path / "p.npy", np.array([{"harm": 1}], dtype=object), allow_pickle=True)
+    assert "no complete .npy table" in mistake(
+        "score", tmp_path / "p.npy", "--detector", "lof", "--out", tmp_path / "s"
+    )
+
+
+def test_unknown_commands_and_options_are_one_line(mistake):
+    assert "No such command" in mistake("frobnicate")
+    assert "No such option" in mistake("scan", "x", "--frobnicate")
+    assert "Missing argument" in mistake("scan")
+    assert "No case at" in mistake("scan", "/nowhere")
+    assert "No benchmark is called" in mistake("bench", "nothing")
+
+
+def test_case_new_embed_scan(call, inputs, tmp_path):
+    folder = tmp_path / "c"
+    code, out, _ = call(
+        "case", "new", folder, "--data", inputs.data, "--model", inputs.model, "--weights", inputs.weights, "--labels", inputs.labels, "--json"
+    )  # fmt: skip
+    assert (code, json.loads(out)["pairs"]) == (0, 40)
+    code, out, err = call("embed", folder, "--json")
+    assert (code, json.loads(out)["rows"]) == (0, 40)
+    assert "40 of 40" in err
+    code, out, _ = call(
+        "scan", folder, "--detector", "lof", "--k", 5, "--reference-size", 20, "--json"
+    )
+    assert code == 0
+    assert json.loads(out)["scored"] == 40
+    code, out, _ = call("verify", folder, "--json")
+    assert (code, json.loads(out)["problems"]) == (0, [])
+
+
+def test_verify_exits_1_when_evidence_changed(call, case):
+    with open(case.settings.labels, "a") as file:
+        file.write("owl\n")
+    code, out, _ = call("verify", case.dir, "--json")
+    assert code == 1
+    assert "changed since" in json.loads(out)["problems"][0]
+
+
+def test_a_second_case_in_the_same_folder_is_refused(mistake, case, inputs):
+    said = mistake(
+        "case", "new", case.dir, "--data", inputs.data, "--model", inputs.model, "--weights", inputs.weights, "--labels", inputs.labels
+    )  # fmt: skip
+    assert "There is a case" in said
+
+
+def test_poison_then_train(call, tmp_path):
+    from clipforensics.attacks.poison import poison
+    from clipforensics.config.attack import PoisonSettings
+    from clipforensics.data.demo_world import DemoWorld, labels
+
+    clean = tmp_path / "clean"
+    poison(DemoWorld(0, 240, 40), labels(), PoisonSettings(rate=0.004), clean, workers=1)
+    model = tmp_path / "tiny.json"
+    model.write_text(json.dumps(TINY_CONFIG))
+    out = tmp_path / "bad"
+    code, text, _ = call(
+        "poison",
+        clean,
+        "--attack",
+        "blend",
+        "--rate",
+        0.05,
+        "--target",
+        "dog",
+        "--out",
+        out,
+        "--json",
+    )
+    assert code == 0
+    assert json.loads(text)["poisons"] == 12
+    code, text, _ = call(
+        "train", out, "--model", model, "--labels", out / "labels.txt", "--out", tmp_path / "run",
+        "--manifest", out / "manifest.json", "--epochs", 1, "--batch", 40, "--json",
+    )  # fmt: skip
+    assert code == 0
+    result = json.loads(text)
+    assert {"ca", "asr", "n_asr"} <= set(result)
+    assert (tmp_path / "run" / "journal.jsonl").exists()
+
+
+def test_repair_complains_before_a_process_is_started(mistake, case):
+    assert (
+        "unknown setting"
+        in mistake("repair", case.dir, "--recipe", "eftclip", "--set", "nonsense=1").lower()
+    )
+    assert "recipe" in mistake("repair", case.dir, "--recipe", "wishing")
+
+
+def test_a_demo_of_another_attack_is_refused(mistake, tmp_path):
+    assert "carries badnets" in mistake("demo", "--dir", tmp_path / "d", "--attack", "blend")
