@@ -110,7 +110,7 @@ def write_bank(part: Path, bank: list[Trigger]) -> None:
         for name in ("pixels", "mask", "core", "signature"):
             arrays[f"{name}_{i}"] = getattr(t, name)
     write_json(part / BANK, lists)
-    np.savez_compressed(part / ARRAYS, **arrays)
+    np.savez_compressed(part / ARRAYS, allow_pickle=False, **arrays)
 
 
 def read_bank(folder: Path) -> list[Trigger]:

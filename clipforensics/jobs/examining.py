@@ -215,12 +215,14 @@ def _tried(content: dict[str, Any]) -> Tried:
 
 def candidate_from(content: dict[str, Any]) -> Candidate:
     """A candidate from its JSON."""
-    return Candidate(**(content | {"box_xyxy": tuple(content["box_xyxy"])}))
+    values: dict[str, Any] = {**content, "box_xyxy": tuple(content["box_xyxy"])}
+    return Candidate(**values)
 
 
 def verification_from(content: dict[str, Any]) -> Verification:
     """Figures of a paste test from their JSON."""
-    return Verification(**(content | {"interval": tuple(content["interval"])}))
+    values: dict[str, Any] = {**content, "interval": tuple(content["interval"])}
+    return Verification(**values)
 
 
 def _write_inspection(part: Path, found: Inspection) -> None:

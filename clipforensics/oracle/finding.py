@@ -88,7 +88,7 @@ def compare(
     p_suspect: Float[np.ndarray, "r v"],
     p_trusted: Float[np.ndarray, "r v"],
     regions: Sequence[Region],
-    names: Sequence[str],
+    names: tuple[str, ...],
     settings: OracleSettings,
 ) -> Lists:
     """Algorithm 1 on probabilities alone; the last region is the whole picture.

@@ -176,7 +176,7 @@ def train(
 
 def main(arguments: list[str] | None = None) -> int:
     """Train, measure on unseen stickers and an unseen patch family, write weights and record."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--steps", type=int, default=Budget.steps)
     parser.add_argument("--seconds", type=float, default=math.inf, help="end earlier than this")
     parser.add_argument("--out", type=Path, required=True)

@@ -46,7 +46,8 @@ def build_sam(
     grid = input_side // patch
     encoder = ImageEncoderViT(
         depth=depth, embed_dim=width, img_size=input_side, mlp_ratio=4,
-        norm_layer=partial(torch.nn.LayerNorm, eps=1e-6), num_heads=heads, patch_size=patch,
+        norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),  # pyright: ignore
+        num_heads=heads, patch_size=patch,
         qkv_bias=True, use_rel_pos=False, window_size=0, out_chans=out,
     )  # fmt: skip
     prompts = PromptEncoder(

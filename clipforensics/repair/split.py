@@ -39,7 +39,8 @@ class Mixture:
     def record(self) -> dict[str, Any]:
         """For the journal."""
         figures = asdict(self)
-        figures.pop("tau"), figures.pop("share")
+        figures.pop("tau")
+        figures.pop("share")
         return {**figures, "fallback": self.degenerate}
 
 

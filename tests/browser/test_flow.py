@@ -110,4 +110,5 @@ def segment(page: Page, name: str) -> Locator:
 def settled(page: Page) -> None:
     """Wait until the script has run to its end."""
     page.wait_for_timeout(400)
-    page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')")
+    app = page.get_by_test_id("stApp")
+    expect(app).to_have_attribute("data-test-script-state", "notRunning", timeout=3 * MINUTE)
