@@ -56,7 +56,13 @@ def score_text(ranking: Any, row: int) -> str:
     """Score and percentile of one pair."""
     if not np.isfinite(ranking.score[row]):
         return "not scored"
-    return f"{ranking.score[row]:.3g} · {ranking.rank[row] * 100:.1f} %"
+    return f"score {ranking.score[row]:.3g}, top {top_share(ranking.rank[row])}"
+
+
+def top_share(rank: float) -> str:
+    """How far up the ranking, as a share of all pairs: top 0.2 %."""
+    share = (1.0 - rank) * 100
+    return f"{share:.2g} %" if share < 10 else f"{share:.0f} %"
 
 
 def _card(case: Any, row: int, ranking: Any, verdicts: dict[str, Any], key: str) -> None:

@@ -51,7 +51,7 @@ def queue(case: Any, ranking: Any) -> None:
         return
     name = _current(names, verdicts)
     row = case.pairs.row_of(name)
-    left, right = st.columns([1, 1.25], gap="large")
+    left, right = st.columns([1, 1.5], gap="medium")
     with left:
         _shown(case, row)
     with right:
@@ -85,9 +85,7 @@ def _facts(case: Any, ranking: Any, row: int, verdict: str | None) -> None:
     name = case.pairs.ids[row]
     st.text(case.pairs.captions[row][:500])
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.text(
-            f"{name} · score and percentile {gallery.score_text(ranking, row)}", width="content"
-        )
+        st.text(f"{name} · {gallery.score_text(ranking, row)}", width="content")
         if verdict:
             st.badge(picks.WORDS[verdict], icon=picks.ICONS[verdict])
         shell.go_to(
@@ -100,26 +98,25 @@ def _verdict_buttons(case: Any, names: Sequence[str], name: str) -> None:
     for slot, (verdict, letter) in zip(st.columns(4), KEYS.items(), strict=True):
         slot.button(
             picks.WORDS[verdict], key=f"review.{verdict}.{name}", shortcut=letter,
-            icon=picks.ICONS[verdict], width="stretch",
-            type="primary" if verdict == "suspicious" else "secondary",
+            width="stretch", type="primary" if verdict == "suspicious" else "secondary",
             on_click=decide, args=(case, names, name, verdict),
         )  # fmt: skip
     slots = st.columns(4)
-    for slot, (word, key, icon, step) in zip(slots, _MOVES, strict=False):
+    for slot, (word, key, step) in zip(slots, _MOVES, strict=False):
         slot.button(
-            word, key=f"review.{key}.{name}", shortcut=key, icon=icon, width="stretch",
+            word, key=f"review.{key}.{name}", shortcut=key, width="stretch",
             on_click=move, args=(case, names, name, step),
         )  # fmt: skip
     slots[3].button(
-        "Undo", key=f"review.undo.{name}", shortcut="Z", icon=":material/undo:", width="stretch",
+        "Undo", key=f"review.undo.{name}", shortcut="Z", width="stretch",
         on_click=undo, args=(case, name),
     )  # fmt: skip
 
 
 _MOVES = (
-    ("Previous", "Left", ":material/chevron_left:", -1),
-    ("Next", "Right", ":material/chevron_right:", 1),
-    ("Undecided", "Enter", ":material/keyboard_tab:", 0),
+    ("Previous", "Left", -1),
+    ("Next", "Right", 1),
+    ("Undecided", "Enter", 0),
 )
 
 

@@ -14,7 +14,8 @@ def test_the_preview_says_how_many_are_poisoned(home, visit):
 
 @pytest.mark.parametrize("attack", ["badnets", "blend"])
 def test_start_poisons_with_what_is_shown(home, launched, visit, attack):
-    at = visit("lab", attack=attack)
+    at = visit("lab")
+    at.segmented_control(key="attack").set_value(attack).run()
     at.selectbox(key="lab.target").set_value("dog").run()
     at.number_input(key="lab.rate").set_value(1.0).run()
     at.button(key="lab.start").click().run()

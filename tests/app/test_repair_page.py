@@ -66,7 +66,8 @@ def test_changed_settings_are_in_the_command(bank, launched, visit):
 
 
 def test_safeclip_needs_no_trigger_and_refuses_the_suspect_as_a_start(home, launched, visit):
-    at = visit("repair", case="tiny", recipe="safeclip")
+    at = visit("repair", case="tiny")
+    at.segmented_control(key="recipe").set_value("safeclip").run()
     assert any(one.key == "repair.start" for one in at.button)
     at.selectbox(key="repair.safeclip.quick.start").set_value("suspect").run()
     assert "is refused" in at.error[0].value

@@ -58,7 +58,7 @@ def test_the_queue_resumes_at_the_first_undecided(at, visit):
 
 
 def test_shortcuts_avoid_reserved_keys():
-    keys = [*reviewdesk.KEYS.values(), *(key for _, key, _, _ in reviewdesk._MOVES), "Z"]
+    keys = [*reviewdesk.KEYS.values(), *(key for _, key, _ in reviewdesk._MOVES), "Z"]
     assert len(set(keys)) == len(keys)
     assert not {"C", "R"} & set(keys)
 
