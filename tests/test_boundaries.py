@@ -74,7 +74,10 @@ def test_nothing_is_ever_unpickled():
 def test_every_page_opens_through_the_one_door():
     for path in ROOT.glob("pages/*.py"):
         calls = re.findall(
-            r"^(?:st|open_page)[.(].*", path.read_text(encoding="utf-8"), re.MULTILINE
+            r"^(?:st\.|with |(?:shell\.)?open_page\().*",
+            path.read_text(encoding="utf-8"),
+            re.MULTILINE,
         )
         assert calls, path
-        assert calls[0].startswith("open_page("), f"{path.name} begins with {calls[0]}"
+        first = calls[0].removeprefix("shell.")
+        assert first.startswith("open_page("), f"{path.name} begins with {first}"

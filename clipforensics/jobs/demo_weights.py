@@ -134,7 +134,7 @@ def _train(
         "seconds": round(seconds, 1),
         "versions": versions(),
         "machine": platform.machine(),
-        "sha256": sha256_file(out),
+        "weights_sha256": sha256_file(out),
         "stored_as": "float16",
         "measured": evaluate(load_clip(str(DEMO_MODEL), out)),
         "licence": "pictures: Twemoji, CC-BY 4.0; weights: Apache-2.0",

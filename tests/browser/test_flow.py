@@ -57,7 +57,7 @@ def pick_the_first_sample(page: Page) -> None:
 def hunt(page: Page) -> None:
     """Inspect the top-scored pictures as a run."""
     menu(page, "Triggers")
-    top = page.get_by_label("Pairs to inspect")
+    top = page.get_by_role("spinbutton", name="Pairs to inspect")
     top.fill("60")
     top.press("Enter")
     settled(page)

@@ -19,7 +19,7 @@ def test_weights_are_the_ones_their_record_describes(path):
     from clipforensics.models.weights import sha256_file
 
     record = json.loads(path.with_suffix(".json").read_text())
-    assert record["sha256"] == sha256_file(path)
+    assert record["weights_sha256"] == sha256_file(path)
     assert record["versions"]
     assert record["measured"]
 
