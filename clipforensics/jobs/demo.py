@@ -25,6 +25,7 @@ from clipforensics.data.demo_case import (
     TRUSTED_WEIGHTS,
 )
 from clipforensics.data.demo_world import labels
+from clipforensics.data.images import write_bytes
 from clipforensics.errors import CaseError, DataError
 from clipforensics.jobs.context import RunContext
 from clipforensics.jobs.run_folder import Stopped
@@ -88,19 +89,27 @@ def _case(folder: Path, settings: DemoSettings, progress: Progress, stop: Stop) 
     if not _is_poisoned(data):
         _poison(data, settings, progress, stop)
     progress(0, 1, "fingerprinting pairs and weights")
+    model = _copied(DEMO_MODEL, folder)
     return Case.create(folder, CaseSettings(
         name=NAME,
         data=str(data),
-        model=str(DEMO_MODEL),
-        weights=str(SUSPECT_WEIGHTS),
+        model=model,
+        weights=_copied(SUSPECT_WEIGHTS, folder),
         labels=str(data / "labels.txt"),
-        trusted_model=str(DEMO_MODEL),
-        trusted_weights=str(TRUSTED_WEIGHTS),
+        trusted_model=model,
+        trusted_weights=_copied(TRUSTED_WEIGHTS, folder),
         segmenter="small",
-        segmenter_weights=str(SMALL_SAM_WEIGHTS),
+        segmenter_weights=_copied(SMALL_SAM_WEIGHTS, folder),
         truth=str(data / "manifest.json"),
         test=str(data / "test.csv"),
     ))  # fmt: skip
+
+
+def _copied(asset: Path, folder: Path) -> str:
+    """Into the case, so that it can be moved, and survives an update of this program."""
+    place = folder / "models" / asset.name
+    write_bytes(place, asset.read_bytes())
+    return str(place)
 
 
 def _is_poisoned(data: Path) -> bool:

@@ -170,7 +170,7 @@ def truth_panel(case: Any, ranking: Ranking) -> None:
         f"**Against the known truth**, n = {found['n']:,} pairs, {found['poisoned']:,} poisoned"
     )
     first, second = st.columns(2)
-    first.metric("AUROC", f"{found['auroc']:.3f}")
+    first.metric("AUROC", f"{found['auroc']:.4f}")
     second.metric(
         "AP", f"{found['average_precision']:.3f}",
         help=f"By chance {found['average_precision_by_chance']:.4f}",
