@@ -70,7 +70,7 @@ class SafeClipSettings(OptimizerSettings):
         title="Stage B rates",
         description="one slow CLIP epoch over all pairs at each rate",
     )
-    main_epochs: int = Field(default=12, ge=1, title="Stage C epochs")
+    main_epochs: int = Field(default=20, ge=1, title="Stage C epochs")
     first_share: float | None = Field(
         default=None, gt=0, lt=1, title="First safe share", description="empty: by mixture fit"
     )
@@ -85,13 +85,18 @@ class SafeClipSettings(OptimizerSettings):
         default=False, title="Cross views", description="the released four-encoding CLIP loss"
     )
     blur: bool = Field(default=False, title="Blur", description="Gaussian, 21 pixels at 224")
+    smallest_crop: float = Field(
+        default=0.5, gt=0, le=1, title="Smallest crop",
+        description="share of the picture; .08 as published may lose the thing the caption names",
+    )  # fmt: skip
+    jitter: float = Field(default=0.3, ge=0, lt=1, title="Colour jitter", description="at most")
     warmup_share: float = Field(
         default=0.05, ge=0, lt=1, title="Warm-up", description="of a stream"
     )
     warmup_steps: int | None = Field(
         default=None, ge=0, title="Warm-up steps", description="at most 10 % of a stream"
     )
-    evaluate_every: int = Field(default=78, ge=1, title="Steps between evaluations")
+    evaluate_every: int = Field(default=156, ge=1, title="Steps between evaluations")
 
     @model_validator(mode="after")
     def _order(self) -> "SafeClipSettings":
@@ -123,7 +128,8 @@ PRESETS: dict[str, dict[str, dict]] = {
         "paper": {
             "batch": 128, "rate": 5e-4, "beta2": 0.999, "epsilon": 1e-8, "unimodal_epochs": 5,
             "slow_rates": (5e-6,), "main_epochs": 26, "growth": 0.01, "pool": 44_032,
-            "both_views": True, "blur": True, "warmup_steps": 10_000, "first_low": 0.001,
+            "both_views": True, "blur": True, "smallest_crop": 0.08, "jitter": 0.5,
+            "warmup_steps": 10_000, "first_low": 0.001,
             "first_high": 0.85, "evaluate_every": 1000,
         },
     },

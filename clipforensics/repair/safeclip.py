@@ -159,9 +159,10 @@ class SafeClip:
     def _encode(self, encoder: OpenClipEncoder, batch: Batch, view: int) -> tuple[Tensor, Tensor]:
         rows, phase = batch.rows.numpy(), batch.phase
         draws = self._draws.of(rows, phase.epoch, phase.stream, view)
-        pictures = encoder.normalize(augment(batch.frames, draws, self._settings.blur))
+        s = self._settings
+        frames = augment(batch.frames, draws, s.blur, s.smallest_crop, s.jitter)
         tokens = self._captions.tokens(rows, draws[:, -2:]).to(encoder.device)
-        seen = encoder.module.encode_image(pictures)  # pyright: ignore
+        seen = encoder.module.encode_image(encoder.normalize(frames))  # pyright: ignore
         said = encoder.module.encode_text(tokens)  # pyright: ignore
         return F.normalize(seen.float()), F.normalize(said.float())
 

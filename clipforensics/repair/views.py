@@ -12,9 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 DRAWS = 12
-SCALE = (0.08, 1.0)
 RATIO = (3 / 4, 4 / 3)
-JITTER, JITTER_SHARE, GREY_SHARE = 0.5, 0.8, 0.2
+JITTER_SHARE, GREY_SHARE = 0.8, 0.2
 GREY = (0.299, 0.587, 0.114)
 
 
@@ -36,7 +35,11 @@ class Draws:
 
 
 def augment(
-    frames: UInt8[Tensor, "b s s 3"], draws: np.ndarray, blur: bool = False
+    frames: UInt8[Tensor, "b s s 3"],
+    draws: np.ndarray,
+    blur: bool = False,
+    smallest_crop: float = 0.08,
+    jitter: float = 0.5,
 ) -> UInt8[Tensor, "b s s 3"]:
     """Crop, flip, jitter and grey each picture by its own draws.
 
@@ -44,20 +47,22 @@ def augment(
         frames: pictures.
         draws: float32 [b, DRAWS] in [0, 1).
         blur: Gaussian blur, 21 pixels wide at a side of 224.
+        smallest_crop: least share of the picture's area that is kept.
+        jitter: brightness, contrast and saturation change by at most this share.
 
     Source:
         SafeCLIP's released transforms, without hue (.1 there) and, at 64 px, without blur.
     """
     d = torch.from_numpy(draws).to(frames.device)
     x = frames.permute(0, 3, 1, 2).float().div_(255)
-    x = _crop_and_flip(x, d)
-    x = _jitter(x, d)
+    x = _crop_and_flip(x, d, smallest_crop)
+    x = _jitter(x, d, jitter)
     x = _blur(x) if blur else x
     return x.mul_(255).round_().to(torch.uint8).permute(0, 2, 3, 1)
 
 
-def _crop_and_flip(x: Tensor, d: Tensor) -> Tensor:
-    area = SCALE[0] + (SCALE[1] - SCALE[0]) * d[:, 0]
+def _crop_and_flip(x: Tensor, d: Tensor, smallest: float) -> Tensor:
+    area = smallest + (1 - smallest) * d[:, 0]
     low, high = np.log(RATIO[0]), np.log(RATIO[1])
     ratio = torch.exp(low + (high - low) * d[:, 1])
     width = (area * ratio).sqrt().clamp(max=1)
@@ -71,11 +76,11 @@ def _crop_and_flip(x: Tensor, d: Tensor) -> Tensor:
     return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
 
 
-def _jitter(x: Tensor, d: Tensor) -> Tensor:
+def _jitter(x: Tensor, d: Tensor, most: float) -> Tensor:
     """Brightness, contrast, saturation (in this order, unlike torchvision's random one), grey."""
     on = (d[:, 5] < JITTER_SHARE).float()
     bright, contrast, colour = (
-        (1 + on * JITTER * (2 * d[:, i] - 1)).view(-1, 1, 1, 1) for i in (6, 7, 8)
+        (1 + on * most * (2 * d[:, i] - 1)).view(-1, 1, 1, 1) for i in (6, 7, 8)
     )
     x = (x * bright).clamp_(0, 1)
     mean = _grey(x).mean(dim=(2, 3), keepdim=True)
