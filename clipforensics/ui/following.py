@@ -85,12 +85,13 @@ def definitions(line: dict[str, Any] | None) -> None:
 def before_after(result: dict[str, Any]) -> None:
     """The table a finished repair ends in."""
     rows = [
-        _row("ASR, " + str(result.get("asr_of") or "trigger"), result, "asr", result.get("n_asr")),
+        _row(f"ASR, {result.get('asr_of') or 'a'} trigger", result, "asr", result.get("n_asr")),
         _row("Clean accuracy", result, "ca", result.get("n_ca")),
     ]
     after = result.get("triggers_after") or {}
-    for name, figures in (result.get("triggers_before") or {}).items():
-        if name in after and len(after) > 1:
+    # the first one is the trigger that the first row tells of
+    for name, figures in list((result.get("triggers_before") or {}).items())[1:]:
+        if name in after:
             rows.append(_pair(f"ASR, {name} trigger", figures["asr"], after[name]["asr"],
                               after[name]["n_asr"], (after[name]["asr_low"], after[name]["asr_high"])))  # fmt: skip
     rows.append(_row("Recall of the target label", result, "target_recall", None))
