@@ -70,7 +70,7 @@ class SafeClipSettings(OptimizerSettings):
         title="Stage B rates",
         description="one slow CLIP epoch over all pairs at each rate",
     )
-    main_epochs: int = Field(default=20, ge=1, title="Stage C epochs")
+    main_epochs: int = Field(default=18, ge=1, title="Stage C epochs")
     first_share: float | None = Field(
         default=None, gt=0, lt=1, title="First safe share", description="empty: by mixture fit"
     )
