@@ -108,6 +108,7 @@ def _case(folder: Path, settings: DemoSettings, progress: Progress, stop: Stop) 
 def _copied(asset: Path, folder: Path) -> str:
     """Into the case, so that it can be moved, and survives an update of this program."""
     place = folder / "models" / asset.name
+    place.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(place, asset.read_bytes())
     return str(place)
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from clipforensics.cases.case import Case
 from clipforensics.data import demo_case
 from clipforensics.jobs import demo_weights
 from clipforensics.jobs.demo import demo
@@ -79,6 +80,10 @@ def test_a_small_demo_case_runs_to_the_end_and_again(tmp_path, monkeypatch):
     assert told[-1][2] == "the demo case is ready"
     again = demo(tmp_path / "demo", settings, lambda *a, **k: None, lambda: False)
     assert again["auroc"] == first["auroc"]
+    moved = Case.open((tmp_path / "demo").rename(tmp_path / "elsewhere"))
+    assert moved.verify() == []
+    stored = json.loads((moved.dir / "case.json").read_text())["settings"]
+    assert not any(str(value).startswith("/") for value in stored.values())
 
 
 @pytest.mark.slow
