@@ -41,7 +41,6 @@ def serve(tmp_path: Path) -> Iterator[Callable[[Path], str]]:
         port = _free_port()
         log = open(tmp_path / f"server-{port}.log", "wb")
         command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
-        command += ["--server.fileWatcherType", "none"]
         environment = {**os.environ, "CLIPFORENSICS_HOME": str(home)}
         started.append(subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log))
         log.close()
