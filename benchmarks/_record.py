@@ -78,5 +78,5 @@ def publish(name: str, rows: list[dict[str, Any]], asked: argparse.Namespace, **
 
 def _cell(value: Any) -> str:
     if isinstance(value, dict) and "mean" in value:
-        return f"{value['mean']:.3f} ± {value['sd']:.3f}"
-    return f"{value:.3f}" if isinstance(value, float) else "" if value is None else str(value)
+        return f"{value['mean']:.4f} ± {value['sd']:.4f}"
+    return f"{value:.4f}" if isinstance(value, float) else "" if value is None else str(value)
