@@ -1,10 +1,11 @@
 """Settings of the attacks, and of one poisoning."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from clipforensics.config.settings import Settings
+from clipforensics.config.settings import Settings, parse
 from clipforensics.errors import ConfigError
 
 Place = Literal["random", "centre", "top_left", "top_right", "bottom_left", "bottom_right"]
@@ -250,3 +251,29 @@ ATTACKS: dict[str, type[AttackSettings]] = {
     "mt_m": MultiTargetSettings,
     "tdpa": TargetedSettings,
 }
+
+
+def attack_settings(name: str, values: Mapping[str, Any]) -> AttackSettings:
+    """Settings of an attack by name, from outside values.
+
+    Several triggers take theirs as one value each, `patch_px` say: it goes to whichever trigger
+    knows it.
+
+    Raises:
+        ConfigError: an unknown attack or setting, or a value out of range.
+    """
+    if name not in ATTACKS:
+        raise ConfigError(f"Unknown attack {name!r}; known are {', '.join(ATTACKS)}.")
+    kind = ATTACKS[name]
+    if not issubclass(kind, SeveralSettings) or "triggers" in values:
+        return parse(kind, values)
+    triggers = kind().triggers
+    known = {field for one in triggers for field in type(one).model_fields} - {"kind"}
+    if strange := sorted(set(values) - known):
+        raise ConfigError(f"Unknown setting {strange[0]}; known are {', '.join(sorted(known))}.")
+    return kind(
+        triggers=tuple(
+            parse(type(one), {k: v for k, v in values.items() if k in type(one).model_fields})
+            for one in triggers
+        )
+    )
