@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -34,10 +35,12 @@ THREE = ("banana", "dog", "owl")
 def asked(kind: str, rate: float = 0.1, **values) -> PoisonSettings:
     attack = TargetedSettings(n_targets=2) if kind == "tdpa" else ATTACKS[kind]()
     more = THREE[1:] if kind == "mt_m" else ()
-    captions = "templates" if kind == "mt_m" else "caption_set"
-    return PoisonSettings(
-        attack=attack, rate=rate, more_targets=more, seed=4, captions=captions, **values
-    )
+    return PoisonSettings(attack=attack, rate=rate, more_targets=more, seed=4, **values)
+
+
+@cache
+def drawn(row: int) -> np.ndarray:
+    return WORLD.picture(row)
 
 
 @pytest.fixture(scope="module", params=ATTACKS)
@@ -72,9 +75,7 @@ def test_unlisted_rows_equal_their_base(made):
     clean = [name for name in pairs.ids if name not in manifest.poisoned]
     assert len(clean) + manifest.counts["poisons"] == len(pairs) == manifest.counts["pairs"]
     for name in clean:
-        np.testing.assert_array_equal(
-            pairs.picture(pairs.row_of(name), 64), WORLD.picture(int(name))
-        )
+        np.testing.assert_array_equal(pairs.picture(pairs.row_of(name), 64), drawn(int(name)))
         assert pairs.captions[pairs.row_of(name)] == WORLD.captions[int(name)]
 
 
@@ -321,3 +322,11 @@ def manifest_content(tmp_path) -> dict:
 def test_multi_target_defaults_are_those_of_huang_et_al():
     kinds = [one.kind for one in MultiTargetSettings().triggers]
     assert kinds == ["badnets", "nashville", "wanet"]
+
+
+def test_templates_are_those_of_openai():
+    settings = asked("mt_m").model_copy(update={"captions": "templates"})
+    plan = plan_poison(WORLD, labels(), settings)
+    assert all(caption.endswith(".") for caption in plan.captions.values())
+    for row, caption in plan.captions.items():
+        assert THREE[plan.parts[row]] in caption
