@@ -47,7 +47,7 @@ class Plan:
 def plan_poison(source: Source, labels: LabelSet, settings: PoisonSettings) -> Plan:
     """Choose rows whose caption names no target, and their new captions.
 
-    Count: floor(N rate + 0.5), at least 1. Rows are the head of a permutation of the sorted ids, so
+    Rows are the head of a permutation of the sorted ids, so
     row order does not matter and a lower rate's rows are a subset of a higher one's. Several
     triggers are dealt along that permutation, so their shares differ by one at most (Huang et al.
     draw uniformly). Clean-label takes rows that name the target and keeps their captions; where
@@ -62,7 +62,7 @@ def plan_poison(source: Source, labels: LabelSet, settings: PoisonSettings) -> P
     for target in targets:
         labels.index(target)
     named = [labels.named_in(caption) for caption in source.captions]
-    asked = max(1, floor(len(source.ids) * settings.rate + 0.5 + 1e-9))
+    asked = poison_count(len(source.ids), settings.rate)
     pool = _pools(source, named, settings)
     if isinstance(settings.attack, TargetedSettings):
         return _targeted(source, labels, settings, settings.attack, asked, pool)
@@ -90,6 +90,11 @@ def plan_poison(source: Source, labels: LabelSet, settings: PoisonSettings) -> P
         for row in sorted(dealt)
     }
     return Plan(tuple(captions), captions, len(eligible), asked, dealt)
+
+
+def poison_count(rows: int, rate: float) -> int:
+    """floor(rows rate + 0.5), at least 1; 10,000 rows at 0.0029 are 29, where int() makes 28."""
+    return max(1, floor(rows * rate + 0.5 + 1e-9))
 
 
 def table_order(source: Source, plan: Plan) -> list[tuple[str, int]]:
