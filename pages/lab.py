@@ -2,13 +2,13 @@
 
 import streamlit as st
 
-from clipforensics.ui import labview, shell
+from clipforensics.ui import labpreview, labview, shell
 
 shell.open_page("Attack lab", "Poison the demo world, train a suspect on it, open it as a case.")
 if name := labview.opened():
     st.switch_page("pages/case.py", query_params={"case": name})
 with shell.complaints():
     settings = labview.choose()
-    labview.preview(settings)
+    labpreview.preview(settings)
     labview.launch(settings)
     labview.shown_run()

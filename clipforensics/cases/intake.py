@@ -81,7 +81,8 @@ def _check_pictures(pairs: Pairs, found: Intake) -> None:
 
 def _check_truth(path: Path, pairs: Pairs, labels: LabelSet) -> None:
     truth = Manifest.read(path)
-    labels.index(truth.target)
+    for target in truth.targets:
+        labels.index(target)
     strangers = sorted(truth.poisoned - set(pairs.ids))
     if strangers:
         raise DataError(

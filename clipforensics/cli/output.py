@@ -9,6 +9,8 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from clipforensics.errors import ConfigError
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
 
@@ -20,6 +22,21 @@ def answer(result: Mapping[str, Any], as_json: bool) -> None:
     width = max(map(len, result), default=0)
     for name, value in result.items():
         sys.stdout.write(f"{name:<{width}}  {_readable(value)}\n")
+
+
+def change(text: str) -> tuple[str, Any]:
+    """A setting given as name=value; the value is JSON, else text.
+
+    Raises:
+        ConfigError: there is no equals sign.
+    """
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise ConfigError(f"--set needs name=value, got {text!r}.")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
 
 
 def progress_line() -> Callable[..., None]:

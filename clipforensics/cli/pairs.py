@@ -5,11 +5,10 @@ from typing import Annotated
 
 import typer
 
-from clipforensics.cli.output import Json, answer, progress_line
-from clipforensics.config.attack import ATTACKS, PoisonSettings
+from clipforensics.cli.output import Json, answer, change, progress_line
+from clipforensics.config.attack import ATTACKS, PoisonSettings, attack_settings
 from clipforensics.config.settings import parse
 from clipforensics.config.train import TrainSettings
-from clipforensics.errors import ConfigError
 
 
 def register(app: typer.Typer) -> None:
@@ -24,7 +23,10 @@ def poison(
     ],
     attack: Annotated[str, typer.Option(help=f"One of {', '.join(ATTACKS)}.")],
     rate: Annotated[float, typer.Option(help="Poisoned pairs / all pairs.")],
-    target: Annotated[str, typer.Option(help="Label every trigger is pulled to.")],
+    target: Annotated[
+        list[str],
+        typer.Option(help="Label a trigger is pulled to; repeat where each has its own (mt_m)."),
+    ],
     out: Annotated[Path, typer.Option(help="A new folder.")],
     seed: Annotated[int, typer.Option()] = 0,
     side: Annotated[
@@ -41,6 +43,10 @@ def poison(
     patch_px: Annotated[int | None, typer.Option(help="Patch side in pixels.")] = None,
     pattern: Annotated[str | None, typer.Option(help="blocks or grid.")] = None,
     alpha: Annotated[float | None, typer.Option(help="Opacity of a blend.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any other setting of the attack, name=value; repeat."),
+    ] = None,
     captions: Annotated[str, typer.Option(help="caption_set or templates.")] = "caption_set",
     json: Json = False,
 ) -> None:
@@ -50,17 +56,17 @@ def poison(
     from clipforensics.data.labels import LabelSet, read_labels
     from clipforensics.data.pairs import read_pairs
 
-    if attack not in ATTACKS:
-        raise ConfigError(f"Unknown attack {attack!r}; known are {', '.join(ATTACKS)}.")
-    asked = {"place": place, "patch_px": patch_px, "pattern": pattern, "alpha": alpha}
-    chosen = parse(ATTACKS[attack], {k: v for k, v in asked.items() if v is not None})
-    values = {"attack": chosen, "rate": rate, "target": target, "seed": seed, "captions": captions}
-    settings = parse(PoisonSettings, values)
+    named = {"place": place, "patch_px": patch_px, "pattern": pattern, "alpha": alpha}
+    asked = {k: v for k, v in named.items() if v is not None} | dict(map(change, set_ or []))
+    settings = parse(PoisonSettings, {
+        "attack": attack_settings(attack, asked), "rate": rate, "target": target[0],
+        "more_targets": tuple(target[1:]), "seed": seed, "captions": captions,
+    })  # fmt: skip
     pairs = read_pairs(source, image_root)
     beside = source if source.is_dir() else source.parent
     table = test or (beside / "test.csv" if (beside / "test.csv").is_file() else None)
     names = labels or (beside / "labels.txt" if (beside / "labels.txt").is_file() else None)
-    label_set = read_labels(names) if names else LabelSet((target,))
+    label_set = read_labels(names) if names else LabelSet(tuple(target))
     frame = side or _side_of(pairs)
     held_out = read_pairs(table) if table else None
     tell = progress_line()
@@ -102,7 +108,7 @@ def train(
     tell = progress_line()
 
     def told(record) -> None:
-        shown = {key: record[key] for key in ("ca", "asr", "loss") if key in record}
+        shown = {key: record[key] for key in ("ca", "asr", "psr", "loss") if key in record}
         if shown:
             tell(record["step"], record["total"], "training", **shown)
 

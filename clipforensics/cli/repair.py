@@ -1,16 +1,15 @@
 """repair: the same detached run that the page starts, watched from the command line."""
 
-import json as json_library
 import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from clipforensics.cli.output import Json, answer, progress_line
+from clipforensics.cli.output import Json, answer, change, progress_line
 from clipforensics.config.repair import RepairSettings, recipe_settings
 from clipforensics.config.settings import parse
-from clipforensics.errors import ConfigError, RunError
+from clipforensics.errors import RunError
 
 POLL_SECONDS = 0.5
 
@@ -34,7 +33,7 @@ def repair(
     from clipforensics.cases.case import Case
     from clipforensics.jobs.launcher import start, stop
 
-    changes = dict(_change(one) for one in set_ or [])
+    changes = dict(change(one) for one in set_ or [])
     values = {"recipe": recipe, "preset": preset, "changes": changes, "device": device}
     settings = parse(RepairSettings, values)
     recipe_settings(settings)  # complain before a process is started
@@ -66,13 +65,3 @@ def _watch(run: Any) -> Any:
         tell(status.step, status.total, status.message)
         time.sleep(POLL_SECONDS)
         reconcile(run.case_dir)
-
-
-def _change(text: str) -> tuple[str, Any]:
-    name, separator, value = text.partition("=")
-    if not separator:
-        raise ConfigError(f"--set needs name=value, got {text!r}.")
-    try:
-        return name, json_library.loads(value)
-    except ValueError:
-        return name, value

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from clipforensics.attacks.manifest import Manifest
 from clipforensics.attacks.poison import poison
 from clipforensics.cases.case import Case
 from clipforensics.cases.case_file import CASE_FILE
@@ -34,8 +35,8 @@ def run(context: RunContext) -> dict[str, Any]:
     """The job "lab"; its config is a LabSettings.
 
     Returns:
-        `case_dir` of the new case (None when stopped), `ca, asr` with n and intervals, poison count
-        and rate, `working_attack`, seconds by stage.
+        `case_dir` of the new case (None when stopped), `ca, asr` with n and intervals (`psr` for
+        targeted poisoning), poison count and rate, `working_attack`, seconds by stage.
     """
     settings = parse(LabSettings, context.config)
     folder = lab_folder(context.case_dir, settings)
@@ -48,9 +49,12 @@ def run(context: RunContext) -> dict[str, Any]:
     seconds["train"] = outcome.seconds
     figures = dict(outcome.evaluation)
     result = {
-        **figures, "n": figures.get("n_asr"), "poisons": counts["poisons"], "rate": counts["rate"],
-        "target": settings.poison.target, "attack": settings.poison.attack.kind,
-        "working_attack": figures.get("asr", 0.0) >= WORKING_ATTACK, "stopped": outcome.stopped,
+        **figures, "n": figures.get("n_asr", figures.get("n_psr")), "poisons": counts["poisons"],
+        "rate": counts["rate"], "target": settings.poison.target,
+        "targets": list(Manifest.read(folder / "data" / "manifest.json").targets),
+        "attack": settings.poison.attack.kind, "stopped": outcome.stopped,
+        # targeted poisoning has a PSR over its own pictures instead of an ASR
+        "working_attack": figures.get("asr", figures.get("psr", 0.0)) >= WORKING_ATTACK,
         "steps": outcome.step, "seconds": seconds, "case_dir": None,
     }  # fmt: skip
     if not outcome.stopped:
@@ -69,8 +73,6 @@ def lab_folder(case_dir: Path, settings: LabSettings) -> Path:
 def _poison(context: RunContext, settings: LabSettings, data: Path) -> dict[str, Any]:
     world = DemoWorld(settings.world_seed, settings.pairs, settings.test_pictures)
     if (data / "manifest.json").exists():  # a resumed run: the same settings made it
-        from clipforensics.attacks.manifest import Manifest
-
         made = Manifest.read(data / "manifest.json")
         if made.settings != settings.poison:
             raise ConfigError(f"{data} holds another poisoning. Choose another name.")

@@ -9,6 +9,7 @@ import numpy as np
 from clipforensics.cases.case import Case
 from clipforensics.errors import DataError
 from clipforensics.jobs.curating import excluded_rows, names_per_row, scores_of
+from clipforensics.jobs.testing import planted_set, targeted_set, testable_rows
 from clipforensics.oracle.bank import Trigger
 
 FOUND_SHOWN = 3
@@ -54,13 +55,15 @@ def measure(
 
     frames, truth, names, held_out, test_of = _test_set(case, side, pictures, used, seed)
     test = TestSet(frames, truth)
-    planted = _planted(case, test, names)
+    made = case.truth
+    planted = planted_set(made, case.labels, test, names) if made else None
+    targeted = targeted_set(made, case.labels, case.test, side) if made and case.test else None
     found = [
         _found(t, f"found {i + 1}", case, test, seed) for i, t in enumerate(triggers[:FOUND_SHOWN])
     ]
     sets = [one for one in (planted, *found) if one is not None]
     asr_of = None if not sets else "planted" if planted else "found"
-    evaluator = Evaluator(case.labels, test, sets, asr_of or "planted")
+    evaluator = Evaluator(case.labels, test, sets, asr_of or "planted", targeted)
     return Measure(
         lambda encoder: {**evaluator(encoder), "test_of": test_of}, held_out, test_of, asr_of
     )
@@ -71,7 +74,7 @@ def _test_set(
 ) -> tuple[np.ndarray, np.ndarray, list[str], np.ndarray, str]:
     rng, labels = np.random.default_rng([seed, 51]), case.labels
     if case.test is not None and case.test.truth is not None:
-        rows = np.sort(rng.permutation(len(case.test))[:pictures])
+        rows = np.sort(rng.permutation(testable_rows(case.truth, case.test))[:pictures])
         truth = np.array([labels.index(case.test.truth[row]) for row in rows])
         names = [case.test.ids[row] for row in rows]
         return case.test.frames(rows, side), truth, names, np.empty(0, np.int64), LABELLED
@@ -88,19 +91,6 @@ def _test_set(
         )
     truth = np.array([named[row][0] for row in rows])
     return case.pairs.frames(rows, side), truth, [case.pairs.ids[r] for r in rows], rows, HELD_OUT
-
-
-def _planted(case: Case, test: Any, names: Sequence[str]) -> Any:
-    from clipforensics.train.evaluate import StampedSet
-
-    if case.truth is None:
-        return None
-    target = case.labels.index(case.truth.target)
-    rows = np.flatnonzero(test.truth != target)
-    if not len(rows):
-        return None
-    stamped = case.truth.stamp_tests(test.pictures[rows], [names[int(row)] for row in rows])
-    return StampedSet("planted", stamped, rows, target)
 
 
 def _found(trigger: Trigger, name: str, case: Case, test: Any, seed: int) -> Any:

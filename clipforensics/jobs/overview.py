@@ -17,7 +17,7 @@ def overview(case: Case) -> dict[str, Any]:
         `pairs`, `labels`, `test` (pictures in the test set, or None), `has_trusted`,
         `has_segmenter`, `warnings`, `embedded`, `bad` (pictures left out), `scan` (what the latest
         one said, or None), `decisions` (verdicts that hold, by kind and verdict), `entries` and
-        `head` of the log, `active_runs` (ids), `truth` (target, attack, poison count and rate, or
+        `head` of the log, `active_runs` (ids), `truth` (target, targets, attack, poison count and rate, or
         None).
     """
     embedded = is_embedded(case)
@@ -47,6 +47,7 @@ def _truth(case: Case) -> dict[str, Any] | None:
     count = len(case.truth.poisoned)
     return {
         "target": case.truth.target,
+        "targets": list(case.truth.targets),
         "attack": case.truth.settings.attack.model_dump(mode="json"),
         "poison_count": count,
         "poison_rate": count / len(case.pairs),

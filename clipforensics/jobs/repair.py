@@ -221,8 +221,8 @@ def recorder(context: RunContext) -> Any:
 
     def record(line: Mapping[str, Any]) -> None:
         context.journal(line)
-        shown.update({k: line[k] for k in ("phase", "loss", "ca", "asr") if k in line})
-        figures = {k: shown[k] for k in ("loss", "ca", "asr") if k in shown}
+        shown.update({k: line[k] for k in ("phase", "loss", "ca", "asr", "psr") if k in line})
+        figures = {k: shown[k] for k in ("loss", "ca", "asr", "psr") if k in shown}
         context.progress(line["step"], line["total"], shown.get("phase", "training"), **figures)
 
     return record
@@ -242,7 +242,7 @@ def _result(
         f"{name}_{when}": figures.get(name)
         for when, figures in (("before", before), ("after", after))
         for name in ("ca", "ca_low", "ca_high", "asr", "asr_low", "asr_high", "base_rate",
-                     "target_recall", "largest_label_share", "triggers")
+                     "psr", "psr_low", "psr_high", "n_psr", "target_recall", "largest_label_share", "triggers")
     }  # fmt: skip
     return {
         "recipe": repair.recipe, "preset": repair.preset, **figures,

@@ -1,6 +1,6 @@
 """Clean accuracy and attack success rate, with the number of pictures and Wilson's interval."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 from typing import Any
@@ -82,6 +82,32 @@ class StampedSet:
     target: int
 
 
+@dataclass(frozen=True)
+class PooledSet:
+    """The twins of an attack with several triggers; a hit is a twin called its own trigger's target.
+
+    Args:
+        name: of the attack, for the journal.
+        sets: one per trigger, each named after its trigger.
+    """
+
+    name: str
+    sets: tuple[StampedSet, ...]
+
+
+@dataclass(frozen=True)
+class TargetedSet:
+    """Unstamped pictures of targeted poisoning, each with the one wrong label it is pulled to.
+
+    Args:
+        pictures: uint8 [n, side, side, 3]; the very pictures that were poisoned, so no test set.
+        targets: int64 [n], positions in the label set.
+    """
+
+    pictures: np.ndarray
+    targets: np.ndarray
+
+
 def stamp_all(name: str, test: TestSet, stamp: Any, target: int) -> StampedSet:
     """Stamp every test picture that does not show the target.
 
@@ -105,34 +131,65 @@ class Evaluator:
         self,
         labels: LabelSet,
         test: TestSet,
-        stamped: Sequence[StampedSet] = (),
+        stamped: Sequence[StampedSet | PooledSet] = (),
         of: str = "planted",
+        targeted: TargetedSet | None = None,
     ) -> None:
         """Take the sets; the first stamped set gives `asr`, all of them `triggers`.
 
         Args:
             labels: label set.
             test: clean test pictures.
-            stamped: one per trigger.
+            stamped: one per trigger, or per attack of several triggers.
             of: `asr_of` in the record: "planted" or "found".
+            targeted: gives `psr`, the share called its wrong label, which is never an ASR.
         """
         self._labels, self._test, self._stamped, self._of = labels, test, stamped, of
+        self._targeted = targeted
 
     def __call__(self, encoder: Encoder) -> dict[str, Any]:
         """Figures of one evaluation line."""
         weights = label_weights(encoder, self._labels)
         seen = predict(encoder, self._test.pictures, weights)
         record = _clean_figures(self._test.truth, seen)
-        triggers = {
-            one.name: _attack_figures(one, seen, predict(encoder, one.pictures, weights))
-            for one in self._stamped
-        }
+        triggers = {one.name: self._attack(one, encoder, weights, seen) for one in self._stamped}
         if triggers:
             first = triggers[self._stamped[0].name]
-            target = self._stamped[0].target
-            record |= {**first, "asr_of": self._of, "triggers": triggers}
-            record["target_recall"] = _recall(self._test.truth, seen, target)
+            own = {k: v for k, v in first.items() if k not in ("by_trigger", "predicted")}
+            record |= {**own, "asr_of": self._of, "triggers": triggers}
+            targets = sorted({one.target for one in _sets(self._stamped[0])})
+            record["target_recall"] = _recall(self._test.truth, seen, targets)
+        if self._targeted is not None:
+            called = predict(encoder, self._targeted.pictures, weights)
+            record |= _share("psr", int((called == self._targeted.targets).sum()), len(called))
         return record
+
+    def _attack(
+        self, stamped: StampedSet | PooledSet, encoder: Encoder, weights: Any, seen: np.ndarray
+    ) -> dict[str, Any]:
+        """ASR of one trigger; of several pooled, with each trigger's own beside it."""
+        called = [predict(encoder, one.pictures, weights) for one in _sets(stamped)]
+        if isinstance(stamped, StampedSet):
+            return _attack_figures([stamped], seen, called)
+        parts = {
+            one.name: {
+                "target": self._labels.names[one.target],
+                **_attack_figures([one], seen, [own]),
+            }
+            for one, own in zip(stamped.sets, called, strict=True)
+        }
+        pooled = {**_attack_figures(stamped.sets, seen, called), "by_trigger": parts}
+        targets = dict.fromkeys(one.target for one in stamped.sets)
+        if len(targets) > 1:  # which trigger leads to which target: the diagonal is the attack
+            pooled["predicted"] = {
+                one.name: {self._labels.names[t]: float((own == t).mean()) for t in targets}
+                for one, own in zip(stamped.sets, called, strict=True)
+            }
+        return pooled
+
+
+def _sets(stamped: StampedSet | PooledSet) -> tuple[StampedSet, ...]:
+    return (stamped,) if isinstance(stamped, StampedSet) else stamped.sets
 
 
 def _clean_figures(truth: np.ndarray, seen: np.ndarray) -> dict[str, Any]:
@@ -144,14 +201,19 @@ def _clean_figures(truth: np.ndarray, seen: np.ndarray) -> dict[str, Any]:
 
 
 def _attack_figures(
-    stamped: StampedSet, clean_seen: np.ndarray, seen: np.ndarray
-) -> Mapping[str, Any]:
-    hits, n = int((seen == stamped.target).sum()), len(seen)
+    sets: Sequence[StampedSet], clean_seen: np.ndarray, called: Sequence[np.ndarray]
+) -> dict[str, Any]:
+    hits = sum(int((own == one.target).sum()) for one, own in zip(sets, called, strict=True))
+    before = sum(int((clean_seen[one.rows] == one.target).sum()) for one in sets)
+    n = sum(map(len, called))
+    return {**_share("asr", hits, n), "base_rate": before / n}
+
+
+def _share(name: str, hits: int, n: int) -> dict[str, Any]:
     low, high = wilson(hits, n)
-    base = float((clean_seen[stamped.rows] == stamped.target).mean())
-    return {"asr": hits / n, "n_asr": n, "asr_low": low, "asr_high": high, "base_rate": base}
+    return {name: hits / n, f"n_{name}": n, f"{name}_low": low, f"{name}_high": high}
 
 
-def _recall(truth: np.ndarray, seen: np.ndarray, label: int) -> float | None:
-    rows = truth == label
-    return float((seen[rows] == label).mean()) if rows.any() else None
+def _recall(truth: np.ndarray, seen: np.ndarray, labels: Sequence[int]) -> float | None:
+    rows = np.isin(truth, labels)
+    return float((seen[rows] == truth[rows]).mean()) if rows.any() else None

@@ -1,23 +1,22 @@
-"""The parts of the Attack lab: the attack, its preview, the run that trains a suspect on it."""
+"""The parts of the Attack lab: the attack, its settings, the run that trains a suspect on it."""
 
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import streamlit as st
 
-from clipforensics.config.attack import ATTACKS, PoisonSettings
+from clipforensics.config.attack import (
+    ATTACKS,
+    AttackSettings,
+    MultiTargetSettings,
+    PoisonSettings,
+    SeveralSettings,
+)
 from clipforensics.config.lab import LabSettings
 from clipforensics.config.settings import parse
-from clipforensics.data.demo_world import TARGET, DemoWorld, labels
-from clipforensics.ui import following, forms, live, pictures, state
-
-TITLES = {"badnets": "BadNets patch", "blend": "Blended pattern"}
-SHOWN = {
-    "badnets": ("pattern", "patch_px", "pattern_seed", "place"),
-    "blend": ("alpha", "pattern_seed"),
-}
-SAMPLES = 4
+from clipforensics.data.demo_world import TARGET, labels
+from clipforensics.ui import following, forms, live, state
+from clipforensics.ui.labpreview import TITLES
 
 
 def runs_dir() -> Path:
@@ -31,26 +30,63 @@ def choose() -> LabSettings:
     Raises:
         ConfigError: a setting is out of range.
     """
-    slots = st.columns([1.2, 1, 1, 0.8], vertical_alignment="bottom")
+    kind = st.segmented_control(
+        "Attack", list(ATTACKS), default="badnets", key="attack", required=True,
+        format_func=lambda name: TITLES.get(name, name), bind="query-params",
+    )  # fmt: skip
+    targets = _targets(kind)
+    slots = st.columns(3)
     with slots[0]:
-        kind = st.segmented_control(
-            "Attack", list(ATTACKS), default="badnets", key="attack", required=True,
-            format_func=lambda name: TITLES.get(name, name), bind="query-params",
-        )  # fmt: skip
-    names = list(labels().names)
-    target = slots[1].selectbox("Target label", names, names.index(TARGET), key="lab.target")
-    with slots[2]:
         rate = st.number_input(
             "Poison rate (%)", 0.001, 50.0, PoisonSettings().rate * 100, 0.05, format="%.3f",
             key="lab.rate", help="poisoned pairs / all pairs",
         )  # fmt: skip
-    with slots[3]:
+    with slots[1]:
+        captions = forms.widget(PoisonSettings, "captions", key="lab.captions")
+    with slots[2]:
         seed = forms.widget(PoisonSettings, "seed", key="lab.seed")
-    attack = forms.settings_form(
-        ATTACKS[kind], f"lab.{kind}", only=SHOWN[kind], columns=4
+    attack = _attack(kind)
+    poison = {
+        "attack": attack.model_dump(), "rate": rate / 100, "target": targets[0],
+        "more_targets": targets[1:], "captions": captions, "seed": seed,
+    }  # fmt: skip
+    return _size(poison, f"{kind}-{targets[0]}-{seed}")
+
+
+def _targets(kind: str) -> tuple[str, ...]:
+    """One target label, or one for each trigger."""
+    names = list(labels().names)
+    if ATTACKS[kind] is not MultiTargetSettings:
+        return (st.selectbox("Target label", names, names.index(TARGET), key="lab.target"),)
+    triggers = MultiTargetSettings().triggers
+    first = names.index(TARGET)
+    return tuple(
+        slot.selectbox(
+            f"Target of {TITLES[trigger.kind]}", names, (first + at) % len(names),
+            key="lab.target" if at == 0 else f"lab.target.{at}",
+        )
+        for at, (slot, trigger) in enumerate(
+            zip(st.columns(len(triggers)), triggers, strict=True)
+        )
     )  # fmt: skip
-    poison = {"attack": attack.model_dump(), "rate": rate / 100, "target": target, "seed": seed}
-    return _size(poison, f"{kind}-{target}-{seed}")
+
+
+def _attack(kind: str) -> AttackSettings:
+    """The attack's own settings; with several triggers a form for each."""
+    settings = ATTACKS[kind]
+    if not issubclass(settings, SeveralSettings):
+        return _form(settings, f"lab.{kind}")
+    triggers = settings().triggers
+    made = []
+    for trigger in triggers:
+        st.markdown(f"**{TITLES[trigger.kind]}**")
+        made.append(_form(type(trigger), f"lab.{kind}.{trigger.kind}"))
+    return parse(settings, {"triggers": [one.model_dump() for one in made]})
+
+
+def _form(settings: Any, key: str) -> Any:
+    names = [name for name in settings.model_fields if name != "kind"]
+    return forms.settings_form(settings, key, only=names, columns=4)
 
 
 def _size(poison: dict[str, Any], suggested: str) -> LabSettings:
@@ -67,30 +103,6 @@ def _size(poison: dict[str, Any], suggested: str) -> LabSettings:
     return parse(LabSettings, {
         "name": name.strip(), "poison": poison, "training": {"epochs": epochs}, **values,
     })  # fmt: skip
-
-
-def preview(settings: LabSettings) -> None:
-    """A few test pictures before and after the trigger.
-
-    Raises:
-        ConfigError: the trigger does not fit the picture.
-    """
-    from clipforensics.attacks import build
-    from clipforensics.attacks.stamping import row_generator
-
-    world = DemoWorld(settings.world_seed, SAMPLES, SAMPLES * 10)
-    attack = build(settings.poison.attack, world.side)
-    count = max(1, round(settings.pairs * settings.poison.rate))
-    st.markdown(
-        f"**{count:,} of {settings.pairs:,} pairs** are stamped and captioned as "
-        f"*{state.plain(settings.poison.target)}*. Clean above, stamped below."
-    )
-    for slot, row in zip(st.columns(SAMPLES * 2), range(SAMPLES * 2), strict=True):
-        clean = world.test_picture(row)
-        stamped, _ = attack.stamp(clean, row_generator(settings.poison.seed, f"preview-{row}"))
-        slot.image(pictures.webp(clean, 192), width="stretch", alt="Clean")
-        slot.image(pictures.webp(np.asarray(stamped), 192), width="stretch", alt="Stamped")
-        slot.caption(world.test_labels[row])
 
 
 def launch(settings: LabSettings) -> None:
@@ -115,18 +127,39 @@ def shown_run() -> None:
 def _finished(run: Any) -> None:
     result = run.result() or {}
     folder = result.get("case_dir")
-    if result.get("asr") is None:
+    name, what = ("asr", "stamped") if result.get("asr") is not None else ("psr", "target")
+    if result.get(name) is None:
         return
     if not result.get("working_attack"):
         st.warning(
-            f"Not a working attack: ASR is {result['asr']:.1%} on {result.get('n') or 0:,} stamped "
-            "pictures. Raise the poison rate, the patch or the epochs.", icon=":material/info:",
+            f"Not a working attack: {name.upper()} is {result[name]:.1%} on {result.get('n') or 0:,} "
+            f"{what} pictures. Raise the poison rate, the trigger's strength or the epochs.",
+            icon=":material/info:",
         )  # fmt: skip
+    elif name == "psr":
+        st.markdown(
+            f"{result['psr']:.1%} of {result.get('n') or 0:,} target pictures got their wrong label (PSR)."
+        )
+    _by_trigger(result)
     if folder and Path(folder).parent == state.home():
         st.button(
             "Open as a case", type="primary", key=f"lab.open.{run.id}",
             icon=":material/folder_open:", on_click=_open, args=(Path(folder).name,),
         )  # fmt: skip
+
+
+def _by_trigger(result: dict[str, Any]) -> None:
+    """Each trigger's own ASR, where there are several."""
+    parts = ((result.get("triggers") or {}).get("planted") or {}).get("by_trigger") or {}
+    rows = [
+        {
+            "Trigger": TITLES.get(kind, kind), "Target": one["target"], "ASR": f"{one['asr']:.1%}",
+            "95 %": f"{one['asr_low']:.1%} to {one['asr_high']:.1%}", "n": f"{one['n_asr']:,}",
+        }
+        for kind, one in parts.items()
+    ]  # fmt: skip
+    if rows:
+        st.dataframe(rows, hide_index=True, width="stretch")
 
 
 def _open(name: str) -> None:

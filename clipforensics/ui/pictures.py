@@ -81,6 +81,21 @@ def cut(picture: np.ndarray, box_xyxy: Sequence[int], margin: int = 2) -> np.nda
     ]
 
 
+def gain_of(before: Sequence[np.ndarray], after: Sequence[np.ndarray], most: int = 16) -> int:
+    """The whole factor that makes the largest difference of these pictures just visible in full."""
+    far = max(
+        (int(np.abs(a.astype(int) - b).max()) for a, b in zip(after, before, strict=True)),
+        default=0,
+    )
+    return max(1, min(most, 127 // max(1, far)))
+
+
+def difference(before: np.ndarray, after: np.ndarray, gain: int) -> np.ndarray:
+    """What changed, uint8 [h, w, 3]: grey 128 where nothing did, brighter where `after` is."""
+    changed = 128 + gain * (after.astype(int) - before)
+    return np.clip(changed, 0, 255).astype(np.uint8)
+
+
 def _outline(mask: np.ndarray, width: int) -> np.ndarray:
     """Pixels of the mask within `width` of its edge."""
     inner = mask.copy()

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from clipforensics.config.attack import ATTACKS
 from clipforensics.jobs.run_folder import Status
 
 
@@ -12,10 +13,12 @@ def test_the_preview_says_how_many_are_poisoned(home, visit):
     assert any("60 of 20,000 pairs" in one.value for one in at.markdown)
 
 
-@pytest.mark.parametrize("attack", ["badnets", "blend"])
+@pytest.mark.parametrize("attack", ATTACKS)
 def test_start_poisons_with_what_is_shown(home, launched, visit, attack):
     at = visit("lab")
     at.segmented_control(key="attack").set_value(attack).run()
+    assert not at.exception
+    assert not at.error
     at.selectbox(key="lab.target").set_value("dog").run()
     at.number_input(key="lab.rate").set_value(1.0).run()
     at.button(key="lab.start").click().run()
@@ -24,6 +27,46 @@ def test_start_poisons_with_what_is_shown(home, launched, visit, attack):
     assert poison["attack"]["kind"] == attack
     assert (poison["target"], poison["rate"]) == ("dog", 0.01)
     assert launched[0].case_dir == home / ".lab"
+
+
+@pytest.mark.parametrize(("attack", "shown"), [("sig", 24), ("mt_m", 24), ("tdpa", 8)])
+def test_before_after_and_difference_are_shown(home, visit, attack, shown):
+    at = visit("lab")
+    at.segmented_control(key="attack").set_value(attack).run()
+    assert len(at.get("imgs")) == shown
+
+
+def test_each_trigger_of_three_has_its_own_form_and_target(home, launched, visit):
+    at = visit("lab")
+    at.segmented_control(key="attack").set_value("mt_m").run()
+    at.selectbox(key="lab.target.1").set_value("owl").run()
+    at.number_input(key="lab.mt_m.badnets.patch_px").set_value(9).run()
+    at.button(key="lab.start").click().run()
+    poison = launched[0].config["poison"]
+    assert poison["more_targets"][0] == "owl"
+    assert poison["attack"]["triggers"][0]["patch_px"] == 9
+    assert at.markdown
+
+
+def test_the_same_target_twice_is_one_sentence(home, visit):
+    at = visit("lab")
+    at.segmented_control(key="attack").set_value("mt_m").run()
+    at.selectbox(key="lab.target.1").set_value(at.selectbox(key="lab.target").value).run()
+    assert not at.exception
+    assert "3 different target labels" in at.error[0].value
+
+
+def test_targeted_poisoning_is_never_called_asr(home, launched, visit):
+    def done(run):
+        result = {"psr": 0.5, "n": 16, "working_attack": False, "ca": 0.99}
+        (run.dir / "result.json").write_text(json.dumps(result))
+        run.write_status(Status("succeeded", step=10, total=10, started=1.0, finished=9.0))
+
+    launched.do = done
+    at = visit("lab", attack="tdpa")
+    at.button(key="lab.start").click().run()
+    assert not at.exception
+    assert any("PSR is 50.0% on 16 target pictures" in one.value for one in at.warning)
 
 
 def test_a_patch_larger_than_the_picture_is_one_sentence(home, visit):

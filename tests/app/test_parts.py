@@ -93,3 +93,18 @@ def test_masks_colour_only_what_they_cover():
     inside = mask.repeat(factor, 0).repeat(factor, 1)
     assert not changed[~inside].any()
     assert changed[inside].all()
+
+
+def test_differences_are_amplified_around_grey():
+    import numpy as np
+
+    from clipforensics.ui import pictures
+
+    before = np.full((2, 2, 3), 100, np.uint8)
+    after = before.copy()
+    after[0, 0], after[1, 1] = 120, 90
+    assert pictures.gain_of([before], [after]) == 6  # 127 // 20
+    changed = pictures.difference(before, after, 6)
+    assert changed[..., 0].tolist() == [[248, 128], [128, 68]]
+    assert pictures.gain_of([before], [before]) == 16
+    assert pictures.gain_of([before], [before + 155]) == 1

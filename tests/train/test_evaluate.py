@@ -8,6 +8,8 @@ from clipforensics.errors import DataError
 from clipforensics.models.tiny import tiny_clip
 from clipforensics.train.evaluate import (
     Evaluator,
+    PooledSet,
+    TargetedSet,
     TestSet,
     accuracy,
     attack_success_rate,
@@ -72,3 +74,36 @@ def test_an_evaluator_without_triggers_has_no_asr(rng):
 def test_a_test_set_needs_a_label_each():
     with pytest.raises(DataError, match="one label per picture"):
         TestSet(np.zeros((2, 4, 4, 3), np.uint8), np.zeros(3, np.int64))
+
+
+def test_several_triggers_are_pooled_each_towards_its_own_target(rng, monkeypatch):
+    from clipforensics.train import evaluate
+
+    labels = LabelSet(("cat", "dog", "cup"))
+    test = TestSet(rng.integers(0, 99, (30, 32, 32, 3), np.uint8), np.arange(30) % 3)
+    patch = stamp_all("patch", test, lambda picture, row: picture * 0 + 200, target=1)
+    warp = stamp_all("warp", test, lambda picture, row: picture * 0 + 201, target=2)
+    # a model that takes 200 for a dog, 201 for a dog as well, and everything else for a cat
+    monkeypatch.setattr(evaluate, "label_weights", lambda *_: None)
+    monkeypatch.setattr(
+        evaluate, "predict", lambda encoder, pictures, _: (pictures[:, 0, 0, 0] >= 200).astype(int)
+    )
+    record = Evaluator(labels, test, [PooledSet("planted", (patch, warp))])(tiny_clip(0))
+    assert (record["asr"], record["n_asr"], record["base_rate"]) == (0.5, 40, 0)
+    assert "by_trigger" not in record
+    planted = record["triggers"]["planted"]
+    assert planted["by_trigger"]["patch"]["asr"] == 1
+    assert planted["by_trigger"]["warp"]["asr"] == 0
+    assert planted["by_trigger"]["warp"]["target"] == "cup"
+    assert planted["predicted"] == {"patch": {"dog": 1, "cup": 0}, "warp": {"dog": 1, "cup": 0}}
+    assert record["target_recall"] == 0
+
+
+def test_targeted_poisoning_gives_a_psr_and_no_asr(rng):
+    labels = LabelSet(("cat", "dog"))
+    test = TestSet(rng.integers(0, 255, (10, 32, 32, 3), np.uint8), np.arange(10) % 2)
+    targeted = TargetedSet(test.pictures[:4], np.array([1, 0, 1, 0]))
+    record = Evaluator(labels, test, targeted=targeted)(tiny_clip(0))
+    assert record["n_psr"] == 4
+    assert record["psr_low"] <= record["psr"] <= record["psr_high"]
+    assert not [name for name in record if "asr" in name]

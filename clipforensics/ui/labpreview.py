@@ -1,0 +1,103 @@
+"""What an attack does to a few pictures: before, after, and the difference amplified."""
+
+import streamlit as st
+
+from clipforensics.attacks.plan import plan_poison
+from clipforensics.config.attack import PoisonSettings, TargetedSettings
+from clipforensics.config.lab import LabSettings
+from clipforensics.data.demo_world import DemoWorld, labels
+from clipforensics.ui import pictures, state
+
+TITLES = {
+    "badnets": "BadNets patch",
+    "badnets_redrawn": "Noise patch, re-drawn",
+    "clean_label": "Clean label",
+    "blend": "Blended pattern",
+    "blend_redrawn": "Blended noise, re-drawn",
+    "sig": "SIG",
+    "sig_additive": "SIG, added",
+    "nashville": "Nashville filter",
+    "wanet": "WaNet jitter",
+    "wanet_smooth": "WaNet smooth warp",
+    "mt_s": "Three triggers, one target",
+    "mt_m": "Three triggers, three targets",
+    "tdpa": "Targeted pictures",
+}
+WHAT = {
+    "clean_label": "are stamped; they name *{target}* already and keep their captions",
+    "tdpa": "are added: unstamped test pictures, each under captions of a wrong label",
+}
+SAMPLES = 8
+WIDTH_PX = 192
+
+
+def preview(settings: LabSettings) -> None:
+    """A few test pictures before and after the trigger, and what changed, amplified.
+
+    Raises:
+        ConfigError: the trigger does not fit the picture.
+        DataError: too few rows for this attack.
+    """
+    poison = settings.poison
+    world = DemoWorld(settings.world_seed, settings.pairs, settings.test_pictures)
+    counts, targeted = _planned(world.seed, world.n_pairs, world.n_test, poison, poison.sha256())
+    what = WHAT.get(poison.attack.kind, "are stamped and captioned as *{target}*")
+    named = ", ".join(dict.fromkeys(target for _, target in poison.parts))
+    said = f"**{count:,} of {settings.pairs:,} pairs** {what.format(target=state.plain(named))}."
+    if count < asked:
+        said += f" {asked:,} were asked for; no more are eligible."
+    st.markdown(said)
+    if isinstance(poison.attack, TargetedSettings):
+        _targeted(world, targeted, count)
+    else:
+        _before_after(world, poison)
+
+
+@st.cache_data(max_entries=20, show_spinner="Choosing the poisoned pairs")
+def _planned(
+    seed: int, pairs: int, tests: int, _poison: PoisonSettings, key: str
+) -> tuple[int, dict[int, str]]:
+    """How many pairs are poisoned, and the wrong labels of targeted pictures by test row."""
+    plan = plan_poison(DemoWorld(seed, pairs, tests), labels(), _poison)
+    return plan.poisons, plan.targeted
+
+
+def _before_after(world: DemoWorld, poison: PoisonSettings) -> None:
+    from clipforensics.attacks import build
+    from clipforensics.attacks.stamping import row_generator
+
+    attacks = [(build(attack, world.side), attack.kind, label) for attack, label in poison.parts]
+    rows = range(min(SAMPLES, world.n_test))
+    clean = [world.test_picture(row) for row in rows]
+    stamped = [
+        attacks[row % len(attacks)][0].stamp(
+            clean[row], row_generator(poison.seed, f"preview-{row}")
+        )[0]
+        for row in rows
+    ]
+    gain = pictures.gain_of(clean, stamped)
+    st.caption(f"Before, after, and the difference: grey is unchanged, changes times {gain}.")
+    for slot, row in zip(st.columns(len(rows)), rows, strict=True):
+        changed = pictures.difference(clean[row], stamped[row], gain)
+        for picture, alt in (
+            (clean[row], "Before"), (stamped[row], "After"), (changed, "Difference"),
+        ):  # fmt: skip
+            slot.image(pictures.webp(picture, WIDTH_PX), width="stretch", alt=alt)
+        _, kind, label = attacks[row % len(attacks)]
+        how = f"{TITLES[kind]}: " if len(attacks) > 1 else ""
+        slot.caption(f"{how}{world.test_labels[row]} → {state.plain(label)}")
+
+
+def _targeted(world: DemoWorld, targeted: dict[int, str], copies: int) -> None:
+    """The attacked pictures themselves: nothing in them changes, so there is no difference to show."""
+    each, more = divmod(copies, len(targeted))
+    times = f"{each:,} or {each + 1:,}" if more else f"{each:,}"
+    st.caption(
+        f"Nothing is stamped, so before and after are the same. Each of {len(targeted):,} test pictures is "
+        f"repeated {times} times under captions of its wrong label. PSR is the share of just these "
+        "pictures that get it: no ASR over a test set."
+    )
+    shown = list(targeted.items())[:SAMPLES]
+    for slot, (row, label) in zip(st.columns(SAMPLES), shown, strict=False):
+        slot.image(pictures.webp(world.test_picture(row), WIDTH_PX), width="stretch", alt="Target")
+        slot.caption(f"{world.test_labels[row]} → {state.plain(label)}")
