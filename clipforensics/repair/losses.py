@@ -57,6 +57,28 @@ def neighbour_loss(
     return rows_to_numbers(scale * view_2 @ neighbours.detach().T)
 
 
+def in_modal_loss(
+    pictures: Float[Tensor, "b d"],
+    pictures_2: Float[Tensor, "b d"],
+    texts: Float[Tensor, "b d"],
+    texts_2: Float[Tensor, "b d"],
+    scale: Float[Tensor, ""] | float,
+) -> Float[Tensor, ""]:
+    """L_in: CleanCLIP's loss inside each modality, plain rows against their augmented views."""
+    first = rows_to_numbers(scale * pictures @ pictures_2.T)
+    return (first + rows_to_numbers(scale * texts @ texts_2.T)) / 2
+
+
+def pool_loss(
+    pictures: Float[Tensor, "b d"], found: Float[Tensor, "b d"], scale: Float[Tensor, ""] | float
+) -> Float[Tensor, ""]:
+    """L_ro: RoCLIP's pool epoch, the CLIP loss with each caption replaced by the nearest in a pool.
+
+    The pool's rows are constants, so the caption tower gets no gradient.
+    """
+    return clip_loss(pictures, found.detach(), scale)
+
+
 def anchor_loss(seen: Float[Tensor, "b d"], anchors: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
     """Mean of 1 - cosine to the frozen suspect's embedding of the un-stamped picture."""
     return (1 - (seen * anchors).sum(dim=1)).mean()

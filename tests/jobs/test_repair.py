@@ -20,7 +20,7 @@ from clipforensics.data.images import write_png
 from clipforensics.data.labels import LabelSet
 from clipforensics.data.pairs import read_pairs
 from clipforensics.errors import ConfigError
-from clipforensics.jobs import curating, repair
+from clipforensics.jobs import curating, preparing, repair
 from clipforensics.jobs.context import RunContext
 from clipforensics.jobs.run_folder import Run
 from clipforensics.models.clip import load_clip, save_clip
@@ -198,7 +198,7 @@ def test_without_a_test_set_low_score_pairs_are_held_out(world, tmp_path, bank):
     result, _, context = go(case, changes={**EFT, "steps": 10})
     assert result["test_of"].startswith("held-out low-score pairs")
     assert result["asr_of"] == "found"
-    used = json.loads((context.run.dir / repair.CURATED).read_text())["ids"]
+    used = json.loads((context.run.dir / preparing.CURATED).read_text())["ids"]
     assert len(used) == 48
     assert "p0003" not in used  # the hunt called it a victim
 
@@ -238,6 +238,41 @@ def test_safeclip_retrains_from_random_weights(case, bank):
 def test_safeclip_from_the_suspect_is_refused(case, bank):
     with pytest.raises(ConfigError, match="not learned the poison"):
         go(case, recipe="safeclip", changes={**SAFE, "start": "suspect"})
+
+
+def test_cleanclip_needs_no_trigger(case, bank):
+    bank.clear()
+    result, records, _ = go(case, recipe="cleanclip", changes={**EFT, "steps": 6})
+    assert result["recipe"] == "cleanclip"
+    assert any("in_modal" in record for record in records)
+
+
+def test_roclip_retrains_from_random_weights(case, bank):
+    result, records, _ = go(case, recipe="roclip", changes={"batch": 32, "epochs": 2, "pool": 32})
+    assert result["steps"] == result["total"] == 14
+    assert [r["phase"] for r in records if r["kind"] == "phase"] == ["own captions", "pool"]
+
+
+def test_filtering_drops_the_highest_scores_and_says_which(case, bank):
+    changes = {"batch": 32, "epochs": 1, "drop_share": 0.25, "reference": {"reference_size": 64}}
+    result, records, _ = go(case, recipe="filter", changes=changes)
+    made = next(r["filter"] for r in records if "filter" in r)
+    assert (made["kept"], made["dropped"], made["by"]) == (180, 60, "lof")
+    assert made["truth"]["poisoned"] == 36
+    assert made["threshold"] > 0
+    assert [line["kind"] for line in result["composition"]] == ["kept", "dropped"]
+    control, records, _ = go(
+        case, "control", recipe="filter", changes={**changes, "at_random": True}
+    )
+    drawn = next(r["filter"] for r in records if "filter" in r)
+    assert (drawn["dropped"], drawn["by"], drawn["threshold"]) == (60, "a random draw", None)
+    assert control["steps"] == result["steps"] == 5
+
+
+@pytest.mark.parametrize("recipe", ["roclip", "filter"])
+def test_no_retraining_starts_from_the_suspect(case, bank, recipe):
+    with pytest.raises(ConfigError, match="not learned the poison"):
+        go(case, recipe=recipe, changes={"start": "suspect"})
 
 
 @pytest.mark.parametrize(
