@@ -23,6 +23,7 @@ from clipforensics.repair.scoring import alignment, embed_rows
 from clipforensics.repair.split import first_size, fit_mixture, size_at, split
 from clipforensics.repair.start import check_rows, check_start
 from clipforensics.repair.views import Draws, augment
+from clipforensics.train.distributed import from_first
 from clipforensics.train.recipe import Batch, Phase, TrainingData
 from clipforensics.train.schedule import Rate, constant, cosine, warmup_steps
 
@@ -155,12 +156,13 @@ class SafeClip:
         rng = np.random.default_rng([self._settings.seed, 17])
         rows = np.sort(rng.permutation(self._n)[:size])
         pictures, texts = embed_rows(encoder, data, rows, self._settings.batch)
-        self._pools["picture"].write(pictures)
-        self._pools["text"].write(texts)
+        self._pools["picture"].fill(from_first(pictures))
+        self._pools["text"].fill(from_first(texts))
 
     def _split(self, epoch: int, encoder: OpenClipEncoder, data: TrainingData) -> dict[str, Any]:
         s = self._settings
-        cosines = alignment(encoder, data, s.batch)
+        # one process decides: devices may differ in the last digit
+        cosines = from_first(torch.from_numpy(alignment(encoder, data, s.batch))).numpy()
         mixture = fit_mixture(cosines, s.seed)
         if self._first is None:
             self._first = first_size(mixture, self._n, s.first_low, s.first_high, s.first_share)
