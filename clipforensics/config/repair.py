@@ -242,6 +242,10 @@ class RepairSettings(Settings):
     test_pictures: int = Field(
         default=2000, ge=1, title="Test pictures", description="at most, in each evaluation"
     )
+    retrieval_pairs: int = Field(
+        default=500, ge=0, title="Pairs for retrieval",
+        description="held out of the run, at most 2.5 % of all; 0 measures none",
+    )  # fmt: skip
     measure_cost: bool = Field(
         default=True, title="Measure cost", description="time a few plain CLIP steps afterwards"
     )

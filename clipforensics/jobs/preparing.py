@@ -22,7 +22,7 @@ from clipforensics.errors import CaseError, DataError
 from clipforensics.jobs.context import RunContext
 from clipforensics.jobs.curating import CuratedSet, curated_set, triggers_to_heal
 from clipforensics.jobs.filtering import filtered_rows, used_pairs
-from clipforensics.jobs.measuring import Measure, measure
+from clipforensics.jobs.measuring import Measure, measure, retrieval_rows
 from clipforensics.jobs.run_folder import Stopped
 from clipforensics.jobs.scan import embed
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from clipforensics.models.clip import OpenClipEncoder
     from clipforensics.train.recipe import Recipe, TrainingData
 
-CURATED = "curated.json"
+CURATED, HELD_OUT = "curated.json", "held_out.json"
 WORKING_ATTACK = 0.8
 LOAD_CHUNK = 256
 
@@ -70,7 +70,8 @@ def fine_tune(
     captions = [case.pairs.captions[row] for row in rows]
     data = TrainingData(torch.from_numpy(frames), suspect.tokenize(captions))
     context.progress(0, settings.steps, "stamping test pictures")
-    measured = measure(case, chosen.triggers, suspect.side, repair.test_pictures, rows)
+    held_out = _held_out_once(context, case, rows, repair.retrieval_pairs)
+    measured = measure(case, chosen.triggers, suspect.side, repair.test_pictures, rows, held_out)
     before = _baseline(context, measured, suspect, settings.steps)
     recipe = _tuning_recipe(settings, suspect, data, captions, chosen)
     context.journal(
@@ -118,8 +119,10 @@ def retrain(
     suspect = case.suspect(repair.device)
     model = _start(case, repair, settings)
     check_start(settings.start, model.fingerprint, suspect.fingerprint)
+    nothing = np.empty(0, np.int64)
+    held_out = _held_out_once(context, case, nothing, repair.retrieval_pairs)
     measured = measure(
-        case, triggers_to_heal(case), suspect.side, repair.test_pictures, np.empty(0, np.int64)
+        case, triggers_to_heal(case), suspect.side, repair.test_pictures, nothing, held_out
     )
     before = _baseline(context, measured, suspect, 1)
     rows, report = np.setdiff1d(np.arange(len(case.pairs)), measured.held_out), {}
@@ -181,6 +184,17 @@ def _curated_once(context: RunContext, case: Case, settings: FineTuneSettings) -
         "table": chosen.table,
     })  # fmt: skip
     return chosen
+
+
+def _held_out_once(context: RunContext, case: Case, used: np.ndarray, count: int) -> np.ndarray:
+    """Rows for retrieval: drawn, written down, and kept to when the run is resumed."""
+    path = context.run.dir / HELD_OUT
+    if not path.exists():
+        drawn = retrieval_rows(case, used, count)
+        write_json(path, {"ids": [case.pairs.ids[row] for row in drawn]})
+        return drawn
+    row_of = {name: row for row, name in enumerate(case.pairs.ids)}
+    return np.array([row_of[name] for name in json.loads(path.read_text())["ids"]], np.int64)
 
 
 def _load(

@@ -95,7 +95,7 @@ def _result(
         f"{name}_{when}": figures.get(name)
         for when, figures in (("before", before), ("after", after))
         for name in ("ca", "ca_low", "ca_high", "asr", "asr_low", "asr_high", "base_rate",
-                     "target_recall", "largest_label_share", "triggers")
+                     "target_recall", "largest_label_share", "triggers", "r1", "r5", "retrieval")
     }  # fmt: skip
     return {
         "recipe": repair.recipe, "preset": repair.preset, **figures,
