@@ -101,8 +101,12 @@ def train(
     device: Annotated[str, typer.Option()] = "auto",
     json: Json = False,
 ) -> None:
-    """Train a CLIP from random weights; journal and checkpoint land in OUT."""
+    """Train a CLIP from random weights; journal and checkpoint land in OUT.
+
+    On several devices: torchrun --nproc-per-node N -m clipforensics train …
+    """
     from clipforensics.jobs.train import train_pairs
+    from clipforensics.train.distributed import launched
 
     values = {"epochs": epochs, "batch": batch, "rate": rate, "seed": seed, "model_seed": seed}
     tell = progress_line()
@@ -112,10 +116,9 @@ def train(
         if shown:
             tell(record["step"], record["total"], "training", **shown)
 
-    answer(
-        train_pairs(
-            pairs, model, labels, out, parse(TrainSettings, values), manifest, test, image_root,
-            evaluate_every, device, told,
-        ),
-        json,
+    result = train_pairs(
+        pairs, model, labels, out, parse(TrainSettings, values), manifest, test, image_root,
+        evaluate_every, device, told,
     )  # fmt: skip
+    if launched().rank == 0:
+        answer(result, json)

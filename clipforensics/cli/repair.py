@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from clipforensics.cli.output import Json, answer, change, progress_line
-from clipforensics.config.repair import RepairSettings, recipe_settings
+from clipforensics.config.repair import RECIPE_SETTINGS, RepairSettings, recipe_settings
 from clipforensics.config.settings import parse
 from clipforensics.errors import RunError
 
@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
 
 def repair(
     case: Annotated[Path, typer.Argument(help="Case folder.")],
-    recipe: Annotated[str, typer.Option(help="eftclip, safeclip or finetune.")],
+    recipe: Annotated[str, typer.Option(help=", ".join(RECIPE_SETTINGS) + ".")],
     preset: Annotated[str, typer.Option(help="quick or paper.")] = "quick",
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="A recipe setting, name=value; repeat.")

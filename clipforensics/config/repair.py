@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from clipforensics.config.detect import DensitySettings, DetectorName, ReferenceSettings
 from clipforensics.config.settings import Settings, parse
 from clipforensics.config.train import OptimizerSettings
 
@@ -53,8 +54,25 @@ class EftClipSettings(FineTuneSettings):
     size_high: float = Field(default=1.4, ge=1, le=4, title="Largest trigger size", description="x")
 
 
-class SafeClipSettings(OptimizerSettings):
-    """SafeCLIP (Yang et al., ICML 2024): retrain on all pairs, but trust only those that agree."""
+class CleanClipSettings(FineTuneSettings):
+    """CleanCLIP (Bansal et al., ICCV 2023): fine-tune on clean pairs, each modality against itself."""
+
+    in_modal_weight: float = Field(
+        default=1.0, ge=0, title="In-modal weight", description="of the loss inside each modality"
+    )
+    views: Literal["crops", "autoaugment"] = Field(
+        default="crops",
+        title="Second picture view",
+        description="crop, flip and jitter per picture; or AutoAugment as released, slower",
+    )
+    smallest_crop: float = Field(
+        default=0.5, gt=0, le=1, title="Smallest crop", description="share of the picture"
+    )
+    jitter: float = Field(default=0.3, ge=0, lt=1, title="Colour jitter", description="at most")
+
+
+class RetrainSettings(OptimizerSettings):
+    """Train anew on the suspect pairs: where that starts from."""
 
     start: Literal["random", "trusted", "suspect"] = Field(
         default="random",
@@ -62,6 +80,11 @@ class SafeClipSettings(OptimizerSettings):
         description="random weights or the trusted model; the suspect is refused",
     )
     model_seed: int = Field(default=0, ge=0, title="Seed of the initial weights")
+
+
+class SafeClipSettings(RetrainSettings):
+    """SafeCLIP (Yang et al., ICML 2024): retrain on all pairs, but trust only those that agree."""
+
     unimodal_epochs: int = Field(
         default=4, ge=0, title="Stage A epochs", description="each tower learns alone"
     )
@@ -105,11 +128,63 @@ class SafeClipSettings(OptimizerSettings):
         return self
 
 
-RECIPE_SETTINGS: dict[str, type[FineTuneSettings] | type[SafeClipSettings]] = {
+class EpochsSettings(RetrainSettings):
+    """A retraining that goes over its pairs a given number of times."""
+
+    epochs: int = Field(default=16, ge=1, le=1000, title="Epochs")
+    warmup_share: float = Field(
+        default=0.05, ge=0, lt=1, title="Warm-up", description="share of all steps"
+    )
+    warmup_steps: int | None = Field(
+        default=None, ge=0, title="Warm-up steps", description="at most 10 % of all steps"
+    )
+    evaluate_every: int = Field(default=156, ge=1, title="Steps between evaluations")
+
+
+class RoClipSettings(EpochsSettings):
+    """RoCLIP (Yang et al., NeurIPS 2023): every second epoch a picture meets another's caption."""
+
+    pool: int = Field(default=4096, ge=2, title="Pool size", description="caption embeddings")
+    pool_every: int = Field(
+        default=2,
+        ge=2,
+        title="Pool epochs",
+        description="every n-th epoch matches against the pool",
+    )
+    blur: bool = Field(default=False, title="Blur", description="Gaussian, 21 pixels at 224")
+    smallest_crop: float = Field(
+        default=0.5, gt=0, le=1, title="Smallest crop", description="share of the picture"
+    )
+    jitter: float = Field(default=0.3, ge=0, lt=1, title="Colour jitter", description="at most")
+
+
+class FilterSettings(EpochsSettings):
+    """Drop the pairs that score highest, and train anew on the rest."""
+
+    drop_share: float = Field(
+        default=0.05, gt=0, lt=1, title="Dropped share", description="of all pairs"
+    )
+    at_random: bool = Field(
+        default=False, title="Drop at random", description="the control; ASR must stay high"
+    )
+    detector: DetectorName = Field(default="lof", title="Detector")
+    density: DensitySettings = Field(default=DensitySettings(), title="Density")
+    reference: ReferenceSettings = Field(default=ReferenceSettings(), title="Reference sets")
+
+
+RecipeSettings = FineTuneSettings | SafeClipSettings | RoClipSettings | FilterSettings
+
+RECIPE_SETTINGS: dict[str, type[RecipeSettings]] = {
     "eftclip": EftClipSettings,
     "safeclip": SafeClipSettings,
+    "cleanclip": CleanClipSettings,
+    "roclip": RoClipSettings,
+    "filter": FilterSettings,
     "finetune": FineTuneSettings,
 }
+RETRAIN = tuple(name for name, kind in RECIPE_SETTINGS.items() if issubclass(kind, RetrainSettings))
+"""Recipes that train anew; the others fine-tune the suspect. The two groups are never ranked as one:
+fine-tuning needs clean pairs, retraining the training set and far more time."""
 
 _CLEANCLIP = {
     "batch": 64,
@@ -123,6 +198,23 @@ _CLEANCLIP = {
 PRESETS: dict[str, dict[str, dict]] = {
     "eftclip": {"quick": {}, "paper": {**_CLEANCLIP, "anchor_weight": 0.0}},
     "finetune": {"quick": {}, "paper": _CLEANCLIP},
+    "cleanclip": {"quick": {}, "paper": {**_CLEANCLIP, "views": "autoaugment"}},
+    "roclip": {
+        "quick": {},
+        "paper": {
+            "batch": 512, "rate": 5e-5, "beta2": 0.999, "epsilon": 1e-8, "epochs": 24,
+            "pool": 21_845, "blur": True, "smallest_crop": 0.08, "jitter": 0.5,
+            "warmup_steps": 10_000, "evaluate_every": 1000,
+        },
+    },
+    "filter": {
+        "quick": {},
+        # nobody published one: SafeCLIP's optimizer and number of epochs, for a fair row beside it
+        "paper": {
+            "batch": 128, "rate": 5e-4, "beta2": 0.999, "epsilon": 1e-8, "epochs": 32,
+            "warmup_steps": 10_000, "evaluate_every": 1000,
+        },
+    },
     "safeclip": {
         "quick": {},
         "paper": {
@@ -140,7 +232,9 @@ PRESETS: dict[str, dict[str, dict]] = {
 class RepairSettings(Settings):
     """One repair run."""
 
-    recipe: Literal["eftclip", "safeclip", "finetune"] = Field(default="eftclip", title="Recipe")
+    recipe: Literal["eftclip", "safeclip", "cleanclip", "roclip", "filter", "finetune"] = Field(
+        default="eftclip", title="Recipe"
+    )
     preset: Literal["quick", "paper"] = Field(default="quick", title="Preset")
     changes: dict[str, Any] = Field(
         default={}, title="Changes", description="fields that depart from the preset"
@@ -148,6 +242,10 @@ class RepairSettings(Settings):
     test_pictures: int = Field(
         default=2000, ge=1, title="Test pictures", description="at most, in each evaluation"
     )
+    retrieval_pairs: int = Field(
+        default=500, ge=0, title="Pairs for retrieval",
+        description="held out of the run, at most 2.5 % of all; 0 measures none",
+    )  # fmt: skip
     measure_cost: bool = Field(
         default=True, title="Measure cost", description="time a few plain CLIP steps afterwards"
     )
@@ -157,7 +255,7 @@ class RepairSettings(Settings):
     )  # fmt: skip
 
 
-def recipe_settings(repair: RepairSettings) -> FineTuneSettings | SafeClipSettings:
+def recipe_settings(repair: RepairSettings) -> RecipeSettings:
     """The recipe's own settings: defaults, then the preset, then the changes.
 
     Raises:

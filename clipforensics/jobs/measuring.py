@@ -9,10 +9,12 @@ import numpy as np
 from clipforensics.cases.case import Case
 from clipforensics.errors import DataError
 from clipforensics.jobs.curating import excluded_rows, names_per_row, scores_of
+from clipforensics.jobs.scan import is_embedded
 from clipforensics.jobs.testing import planted_set, targeted_set, testable_rows
 from clipforensics.oracle.bank import Trigger
 
 FOUND_SHOWN = 3
+RETRIEVED = 1000
 LABELLED = "the case's labelled test set"
 HELD_OUT = "held-out low-score pairs whose caption names exactly one label"
 
@@ -33,6 +35,7 @@ def measure(
     side: int,
     pictures: int,
     used: np.ndarray,
+    held_out: np.ndarray | None = None,
     seed: int = 0,
 ) -> Measure:
     """Frame and stamp the test pictures.
@@ -46,6 +49,7 @@ def measure(
         side: the model's picture side.
         pictures: at most so many test pictures, a seeded sample.
         used: rows a fine-tuning run learns from, never tested on.
+        held_out: rows for retrieval, see `retrieval_rows`; None or empty measures none.
         seed: of the sample and of the places.
 
     Raises:
@@ -53,7 +57,11 @@ def measure(
     """
     from clipforensics.train.evaluate import Evaluator, TestSet
 
-    frames, truth, names, held_out, test_of = _test_set(case, side, pictures, used, seed)
+    retrieval = _retrieval(case, side, pictures, held_out)
+    kept = np.empty(0, np.int64) if held_out is None else held_out
+    frames, truth, names, tested, test_of = _test_set(
+        case, side, pictures, np.union1d(used, kept), seed
+    )
     test = TestSet(frames, truth)
     made = case.truth
     planted = planted_set(made, case.labels, test, names) if made else None
@@ -64,9 +72,52 @@ def measure(
     sets = [one for one in (planted, *found) if one is not None]
     asr_of = None if not sets else "planted" if planted else "found"
     evaluator = Evaluator(case.labels, test, sets, asr_of or "planted", targeted)
-    return Measure(
-        lambda encoder: {**evaluator(encoder), "test_of": test_of}, held_out, test_of, asr_of
-    )
+
+    def evaluate(encoder: Any) -> dict[str, Any]:
+        return {**evaluator(encoder), **retrieval(encoder), "test_of": test_of}
+
+    return Measure(evaluate, np.union1d(tested, kept), test_of, asr_of)
+
+
+def retrieval_rows(case: Case, used: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
+    """Pairs held out of every run to measure retrieval on; none where the test set has captions.
+
+    Args:
+        case: the case; where it is embedded only pairs that score below the median are taken, so
+            that what is held out is no poison, and the poison stays in a retraining.
+        used: rows a fine-tuning run learns from.
+        count: at most so many, and at most a fortieth of all pairs: a retraining lacks them.
+        seed: of the draw.
+    """
+    if case.test is not None and any(case.test.captions):
+        return np.empty(0, np.int64)
+    usable = ~excluded_rows(case)
+    usable[used] = False
+    if is_embedded(case):
+        score = scores_of(case)
+        usable &= np.nan_to_num(score, nan=np.inf) <= np.nanmedian(score)
+    rows = np.random.default_rng([seed, 59]).permutation(np.flatnonzero(usable))
+    return np.sort(rows[: min(count, len(case.pairs) // 40)]).astype(np.int64)
+
+
+def _retrieval(
+    case: Case, side: int, pictures: int, held_out: np.ndarray | None
+) -> Callable[[Any], dict[str, Any]]:
+    """Retrieval on the test set's own captions, else on held-out pairs; nothing without either."""
+    from clipforensics.train.retrieval import RetrievalSet
+
+    source, rows = case.pairs, held_out
+    if case.test is not None and any(case.test.captions):
+        named = [row for row, text in enumerate(case.test.captions) if text.strip()]
+        source, rows = case.test, np.array(named[: min(pictures, RETRIEVED)])
+    frames, captions = [], []
+    for row in [] if rows is None else rows:
+        try:
+            frames.append(source.picture(int(row), side))
+            captions.append(source.captions[int(row)])
+        except DataError:
+            continue  # the scan lists bad pictures
+    return RetrievalSet(np.stack(frames), captions) if frames else lambda encoder: {}
 
 
 def _test_set(

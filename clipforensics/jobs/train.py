@@ -34,7 +34,8 @@ def train_pairs(
 ) -> dict[str, Any]:
     """Train from random weights; journal, checkpoints and result land in `out`.
 
-    The same call on an unfinished folder goes on exactly from its last checkpoint.
+    The same call on an unfinished folder goes on exactly from its last checkpoint. Under `torchrun`
+    the processes share every batch, and the first of them writes.
 
     Args:
         pairs: table of pairs, or its folder.
@@ -55,10 +56,33 @@ def train_pairs(
     Raises:
         RunError: the folder holds another or a finished training, or a loss became NaN.
     """
+    from clipforensics.train.distributed import joined
+
+    with joined(device) as own:
+        return _train(
+            pairs, model, labels, out, settings, manifest, test, image_root, evaluate_every, own,
+            on_record,
+        )  # fmt: skip
+
+
+def _train(
+    pairs: Path,
+    model: str,
+    labels: Path,
+    out: Path,
+    settings: TrainSettings,
+    manifest: Path | None,
+    test: Path | None,
+    image_root: Path | None,
+    evaluate_every: int,
+    device: str,
+    on_record: Callable[[Mapping[str, Any]], None],
+) -> dict[str, Any]:
     import torch
 
     from clipforensics.models.clip import new_clip
     from clipforensics.train.checkpoint import Checkpoints
+    from clipforensics.train.distributed import world
     from clipforensics.train.loop import train
     from clipforensics.train.plain import PlainClip
     from clipforensics.train.recipe import TrainingData
@@ -67,10 +91,13 @@ def train_pairs(
     encoder = new_clip(model, settings.model_seed, device)
     recipe = PlainClip(np.arange(len(table)), settings)
     test = test or _test_beside(manifest, pairs)
-    evaluate = manifest_evaluator(manifest, test, names, encoder.side) if test else None
-    _claim(
-        out, {"pairs": table.sha256, "model": model, "settings": settings.model_dump(mode="json")}
-    )
+    writes = world().rank == 0
+    evaluate = manifest_evaluator(manifest, test, names, encoder.side) if test and writes else None
+    if writes:
+        _claim(
+            out,
+            {"pairs": table.sha256, "model": model, "settings": settings.model_dump(mode="json")},
+        )
     frames = table.frames(range(len(table)), encoder.side)
     data = TrainingData(torch.from_numpy(frames), encoder.tokenize(list(table.captions)))
     checkpoints = out / "checkpoints"
@@ -83,9 +110,10 @@ def train_pairs(
     result = {
         **outcome.evaluation, "checkpoint": str(outcome.checkpoint), "steps": outcome.step,
         "pairs": len(table), "seconds": time.perf_counter() - began,
-        "pairs_per_second": outcome.pairs_per_second,
+        "pairs_per_second": outcome.pairs_per_second, "processes": world().size,
     }  # fmt: skip
-    write_json(out / RESULT, result)
+    if writes:
+        write_json(out / RESULT, result)
     return result
 
 

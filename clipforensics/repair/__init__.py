@@ -5,6 +5,9 @@ from typing import Any
 RECIPES = {
     "eftclip": "clipforensics.repair.eftclip:EftClip",
     "safeclip": "clipforensics.repair.safeclip:SafeClip",
+    "cleanclip": "clipforensics.repair.cleanclip:CleanClip",
+    "roclip": "clipforensics.repair.roclip:RoClip",
+    "filter": "clipforensics.repair.filter:FilterRetrain",
     "finetune": "clipforensics.repair.finetune:FineTune",
 }
 """Name to place; nothing heavy is imported until a recipe is loaded."""

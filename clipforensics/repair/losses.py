@@ -1,21 +1,39 @@
-"""The losses of the recipes. Rows are unit vectors, the scale is exp(logit_scale), all float32."""
+"""The losses of the recipes. Rows are unit vectors, the scale is exp(logit_scale), all float32.
+
+With several processes each takes its own rows against everyone's columns; the mean over processes
+is the loss of the whole batch.
+"""
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from clipforensics.train.distributed import gather, world
 
-def rows_to_numbers(logits: Float[Tensor, "b b"]) -> Float[Tensor, ""]:
-    """CE(M): mean cross-entropy of the rows, the target of row i being column i."""
-    return F.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
+
+def rows_to_numbers(logits: Float[Tensor, "b all"]) -> Float[Tensor, ""]:
+    """CE(M): mean cross-entropy of the rows, the target being the column of the row's own pair."""
+    return F.cross_entropy(logits, own_columns(len(logits), logits.device))
+
+
+def own_columns(n: int, device: torch.device) -> Int[Tensor, " n"]:
+    """Columns of this process's rows among everyone's."""
+    return torch.arange(n, device=device) + world().rank * n
+
+
+def products(
+    a: Float[Tensor, "b d"], b: Float[Tensor, "b d"], scale: Float[Tensor, ""] | float
+) -> Float[Tensor, "b all"]:
+    """s·a·bᵀ, with everyone's rows of b."""
+    return scale * a @ gather(b).T
 
 
 def clip_loss(
     pictures: Float[Tensor, "b d"],
     texts: Float[Tensor, "b d"],
     scale: Float[Tensor, ""] | float,
-    equal: Bool[Tensor, "b b"] | None = None,
+    equal: Bool[Tensor, "b all"] | None = None,
 ) -> Float[Tensor, ""]:
     """L_clip: both directions of the contrastive loss, averaged.
 
@@ -28,11 +46,14 @@ def clip_loss(
     Source:
         Radford et al. (2021), figure 3; the same value as `open_clip.ClipLoss` without `equal`.
     """
-    logits = scale * pictures @ texts.T
+    logits = products(pictures, texts, scale)
+    # one process has the other direction already
+    turned = logits.T if world().size == 1 else products(texts, pictures, scale)
     if equal is not None:
-        others = equal & ~torch.eye(len(equal), dtype=torch.bool, device=equal.device)
-        logits = logits.masked_fill(others, float("-inf"))
-    return (rows_to_numbers(logits) + rows_to_numbers(logits.T)) / 2
+        others = equal.clone()
+        others[torch.arange(len(equal)), own_columns(len(equal), equal.device)] = False
+        logits, turned = (one.masked_fill(others, float("-inf")) for one in (logits, turned))
+    return (rows_to_numbers(logits) + rows_to_numbers(turned)) / 2
 
 
 def cross_loss(
@@ -43,8 +64,8 @@ def cross_loss(
     scale: Float[Tensor, ""] | float,
 ) -> Float[Tensor, ""]:
     """L_cross: SafeCLIP's CLIP loss over two views of each modality, crossed."""
-    first = rows_to_numbers(scale * pictures_1 @ texts_2.T)
-    return (first + rows_to_numbers(scale * texts_1 @ pictures_2.T)) / 2
+    first = rows_to_numbers(products(pictures_1, texts_2, scale))
+    return (first + rows_to_numbers(products(texts_1, pictures_2, scale))) / 2
 
 
 def neighbour_loss(
@@ -54,7 +75,29 @@ def neighbour_loss(
 
     Rows that share a neighbour cannot be told apart, so the loss has a floor.
     """
-    return rows_to_numbers(scale * view_2 @ neighbours.detach().T)
+    return rows_to_numbers(products(view_2, neighbours.detach(), scale))
+
+
+def in_modal_loss(
+    pictures: Float[Tensor, "b d"],
+    pictures_2: Float[Tensor, "b d"],
+    texts: Float[Tensor, "b d"],
+    texts_2: Float[Tensor, "b d"],
+    scale: Float[Tensor, ""] | float,
+) -> Float[Tensor, ""]:
+    """L_in: CleanCLIP's loss inside each modality, plain rows against their augmented views."""
+    first = rows_to_numbers(products(pictures, pictures_2, scale))
+    return (first + rows_to_numbers(products(texts, texts_2, scale))) / 2
+
+
+def pool_loss(
+    pictures: Float[Tensor, "b d"], found: Float[Tensor, "b d"], scale: Float[Tensor, ""] | float
+) -> Float[Tensor, ""]:
+    """L_ro: RoCLIP's pool epoch, the CLIP loss with each caption replaced by the nearest in a pool.
+
+    The pool's rows are constants, so the caption tower gets no gradient.
+    """
+    return clip_loss(pictures, found.detach(), scale)
 
 
 def anchor_loss(seen: Float[Tensor, "b d"], anchors: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
@@ -62,7 +105,7 @@ def anchor_loss(seen: Float[Tensor, "b d"], anchors: Float[Tensor, "b d"]) -> Fl
     return (1 - (seen * anchors).sum(dim=1)).mean()
 
 
-def equal_rows(tokens: Int[Tensor, "b t"]) -> Bool[Tensor, "b b"]:
-    """True where two captions have the same tokens; the diagonal is true."""
-    _, kind = torch.unique(tokens, dim=0, return_inverse=True)
-    return kind[:, None] == kind[None, :]
+def equal_rows(tokens: Int[Tensor, "b t"]) -> Bool[Tensor, "b all"]:
+    """True where two captions have the same tokens, a row with itself too."""
+    _, kind = torch.unique(gather(tokens), dim=0, return_inverse=True)
+    return kind[own_columns(len(tokens), tokens.device), None] == kind[None, :]

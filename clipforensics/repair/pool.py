@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from clipforensics.train.distributed import gather
+
 
 class Pool:
     """The last `size` embeddings of one modality, unit rows, constants."""
@@ -30,7 +32,11 @@ class Pool:
             return self._rows[best].to(x.device), best
 
     def write(self, x: Float[Tensor, "b d"]) -> None:
-        """Put rows in, over the oldest."""
+        """Put everyone's rows in, in rank order and over the oldest: pools stay equal everywhere."""
+        self.fill(gather(x.detach()))
+
+    def fill(self, x: Float[Tensor, "b d"]) -> None:
+        """Put rows in that every process has alike."""
         x = x.detach().cpu().float()[-len(self._rows) :]
         places = (self._next + torch.arange(len(x))) % len(self._rows)
         self._rows[places] = x

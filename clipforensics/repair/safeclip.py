@@ -15,32 +15,20 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clipforensics.config.repair import SafeClipSettings
-from clipforensics.errors import ConfigError
 from clipforensics.models.clip import OpenClipEncoder
 from clipforensics.repair.captions import CaptionViews
 from clipforensics.repair.losses import clip_loss, cross_loss, neighbour_loss
 from clipforensics.repair.pool import Pool
 from clipforensics.repair.scoring import alignment, embed_rows
 from clipforensics.repair.split import first_size, fit_mixture, size_at, split
+from clipforensics.repair.start import check_rows, check_start
 from clipforensics.repair.views import Draws, augment
+from clipforensics.train.distributed import from_first
 from clipforensics.train.recipe import Batch, Phase, TrainingData
-from clipforensics.train.schedule import Rate, constant, cosine
+from clipforensics.train.schedule import Rate, constant, cosine, warmup_steps
 
 GUESSED_FIRST_SHARE = 0.3
 HISTOGRAM_BINS = 200
-
-
-def check_start(start: str, fingerprint: str | None, suspect: str | None) -> None:
-    """Refuse to start from the suspect.
-
-    Raises:
-        ConfigError: the split needs a model that has not yet learned the poison.
-    """
-    if start == "suspect" or (fingerprint is not None and fingerprint == suspect):
-        raise ConfigError(
-            "SafeCLIP retraining needs a start that has not learned the poison, got the suspect: "
-            "nothing in the method unlearns. Choose random weights or the trusted model."
-        )
 
 
 class SafeClip:
@@ -66,11 +54,7 @@ class SafeClip:
         """
         check_start(settings.start, None, None)
         self._n, self._settings, self._poisoned = len(captions), settings, poisoned
-        if self._n < settings.batch:
-            raise ConfigError(
-                f"batch={settings.batch} needs at least as many pairs, got {self._n:,}. "
-                f"Lower the batch to {self._n:,} or less."
-            )
+        check_rows(self._n, settings.batch)
         fresh = settings.start == "random"
         self._unimodal = settings.unimodal_epochs if fresh else 0
         self._slow = settings.slow_rates if fresh else ()
@@ -172,12 +156,13 @@ class SafeClip:
         rng = np.random.default_rng([self._settings.seed, 17])
         rows = np.sort(rng.permutation(self._n)[:size])
         pictures, texts = embed_rows(encoder, data, rows, self._settings.batch)
-        self._pools["picture"].write(pictures)
-        self._pools["text"].write(texts)
+        self._pools["picture"].fill(from_first(pictures))
+        self._pools["text"].fill(from_first(texts))
 
     def _split(self, epoch: int, encoder: OpenClipEncoder, data: TrainingData) -> dict[str, Any]:
         s = self._settings
-        cosines = alignment(encoder, data, s.batch)
+        # one process decides: devices may differ in the last digit
+        cosines = from_first(torch.from_numpy(alignment(encoder, data, s.batch))).numpy()
         mixture = fit_mixture(cosines, s.seed)
         if self._first is None:
             self._first = first_size(mixture, self._n, s.first_low, s.first_high, s.first_share)
@@ -214,8 +199,7 @@ class SafeClip:
 
     def _curve(self, total: int) -> Rate:
         s = self._settings
-        asked = s.warmup_share * total if s.warmup_steps is None else s.warmup_steps
-        return cosine(s.rate, round(min(asked, max(0.1, s.warmup_share) * total)), total)
+        return cosine(s.rate, warmup_steps(total, s.warmup_share, s.warmup_steps), total)
 
 
 def _full_precision(encoder: OpenClipEncoder) -> torch.autocast:

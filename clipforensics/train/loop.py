@@ -13,6 +13,14 @@ from clipforensics.config.train import LoopSettings, OptimizerSettings
 from clipforensics.errors import RunError
 from clipforensics.models.clip import OpenClipEncoder
 from clipforensics.train.checkpoint import Checkpoints
+from clipforensics.train.distributed import (
+    agreed,
+    average_gradients,
+    mean_over_all,
+    own_share,
+    same_start,
+    world,
+)
 from clipforensics.train.optimizer import adamw, clamp_scale, load_moments, moments, set_rate
 from clipforensics.train.recipe import Batch, Phase, Recipe, TrainingData, order
 
@@ -59,13 +67,13 @@ def train(
     folder: Path | None = None,
     resume: bool = False,
 ) -> Outcome:
-    """Train the encoder's module in place.
+    """Train the encoder's module in place, with all processes that have joined (see `distributed`).
 
     Args:
         encoder: model, tokenizer and pixel scaling; left in evaluation mode.
         data: all pairs, in memory.
         recipe: phases and losses.
-        optimizer_settings: AdamW, batch, precision, seed.
+        optimizer_settings: AdamW, batch (shared by the processes), precision, seed.
         loop: intervals.
         evaluate: figures for the journal; called at step 0 (if asked), every
             `evaluate_every` steps, and at the end.
@@ -74,8 +82,11 @@ def train(
         folder: where checkpoints go; None keeps none.
         resume: go on exactly from the folder's last checkpoint.
 
+    Only the first of several processes evaluates, records and saves.
+
     Raises:
         RunError: a loss became NaN or infinite; the last good checkpoint is kept and named.
+        ConfigError: the batch cannot be shared evenly.
     """
     return _Loop(
         encoder, data, recipe, optimizer_settings, loop, evaluate, on_record, should_stop, folder
@@ -99,6 +110,8 @@ class _Loop:
         self.settings, self.loop = settings, loop
         self.evaluate, self.on_record, self.should_stop = evaluate, on_record, should_stop
         self.checkpoints = Checkpoints(folder, loop.keep) if folder else None
+        self.world, self.own = world(), own_share(settings.batch)
+        same_start(encoder.module)
         self.optimizer = adamw(encoder.module, settings)
         self.at = _Progress()
 
@@ -110,7 +123,7 @@ class _Loop:
         stopped = False
         try:
             for batch in self._batches():
-                if self.should_stop():
+                if agreed(self.should_stop()):
                     stopped = True
                     break
                 self._step(batch)
@@ -125,7 +138,8 @@ class _Loop:
             count = len(rows) // size
             for position in range(self.at.position, count):
                 self.at.position = position
-                picked = torch.from_numpy(rows[position * size : (position + 1) * size])
+                first = position * size + self.world.rank * self.own
+                picked = torch.from_numpy(rows[first : first + self.own])
                 yield self._batch(picked, phase, position)
             self.at.phase, self.at.position = self.at.phase + 1, 0
 
@@ -153,7 +167,7 @@ class _Loop:
         self.at.position += 1
         self.at.streams[phase.stream] = done + 1
         self.at.seconds += time.perf_counter() - started
-        self.at.pairs += len(batch.rows)
+        self.at.pairs += self.settings.batch
         if self.at.step % self.loop.report_every == 0:
             figures = {**losses, **report, "loss": sum(losses.values()), "gradient_norm": norm}
             self._record("loss", phase=phase.name, lr=rate, **figures, **self._pace())
@@ -169,8 +183,10 @@ class _Loop:
         total = torch.stack(list(losses.values())).sum()
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
+        average_gradients(module)
         norm = torch.nn.utils.clip_grad_norm_(module.parameters(), self.settings.clip_norm)
-        values = {name: float(loss.detach()) for name, loss in losses.items()}
+        values = mean_over_all({name: float(loss.detach()) for name, loss in losses.items()})
+        report = mean_over_all(report)
         if not (math.isfinite(sum(values.values())) and math.isfinite(float(norm))):
             raise RunError(self._not_finite(values, float(norm)))
         self.optimizer.step()
@@ -191,7 +207,7 @@ class _Loop:
         )
 
     def _evaluate(self) -> None:
-        if self.evaluate is None or self.at.evaluated_at == self.at.step:
+        if self.evaluate is None or self.world.rank or self.at.evaluated_at == self.at.step:
             return
         self.encoder.module.eval()
         self.at.evaluation = self.evaluate(self.encoder)
@@ -200,7 +216,7 @@ class _Loop:
         self.encoder.module.train()
 
     def _save(self) -> None:
-        if self.checkpoints is None:
+        if self.checkpoints is None or self.world.rank:
             return
         weights = self.encoder.module.state_dict()
         self.at.checkpoint = self.checkpoints.save_weights(self.at.step, weights)
@@ -235,6 +251,8 @@ class _Loop:
         return {"pairs_per_second": 1 / each if each else 0.0, "eta_seconds": left}
 
     def _record(self, kind: str, **figures: Any) -> None:
+        if self.world.rank:
+            return
         total = max(self.recipe.total, self.at.step)
         self.on_record({"kind": kind, "step": self.at.step, "total": total, **figures})
 
@@ -242,7 +260,7 @@ class _Loop:
         path = None
         if stopped:
             self._save()
-        elif self.checkpoints is not None:
+        elif self.checkpoints is not None and not self.world.rank:
             path = self.checkpoints.save_final(self.encoder.module.state_dict())
         self._evaluate()
         self.encoder.module.eval()

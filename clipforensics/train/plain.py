@@ -1,5 +1,6 @@
 """Plain CLIP training: the symmetric contrastive loss over all given rows."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch.nn import functional as F
 from clipforensics.config.train import TrainSettings
 from clipforensics.errors import ConfigError
 from clipforensics.models.clip import OpenClipEncoder
+from clipforensics.train.distributed import world
 from clipforensics.train.recipe import Batch, Phase, TrainingData
 from clipforensics.train.schedule import cosine
 
@@ -32,7 +34,10 @@ class PlainClip:
                 f"Lower the batch to {len(rows):,} or less."
             )
         self._rate = cosine(settings.rate, round(settings.warmup_share * self.total), self.total)
-        self._loss = ClipLoss()
+        here = world()
+        self._loss = ClipLoss(
+            local_loss=True, gather_with_grad=True, rank=here.rank, world_size=here.size
+        )
 
     def phase(self, number: int, encoder: OpenClipEncoder, data: TrainingData) -> Phase | None:
         """One phase is one epoch."""
@@ -49,7 +54,10 @@ class PlainClip:
         texts = module.encode_text(batch.tokens)  # pyright: ignore
         with torch.autocast(encoder.device.split(":")[0], enabled=False):
             pictures, texts = F.normalize(pictures.float()), F.normalize(texts.float())
-            return {"clip": self._loss(pictures, texts, module.logit_scale.exp())}, {}  # pyright: ignore
+            with warnings.catch_warnings():  # open_clip gathers by torch.distributed.nn
+                warnings.simplefilter("ignore", FutureWarning)
+                loss = self._loss(pictures, texts, module.logit_scale.exp())  # pyright: ignore
+            return {"clip": loss}, {}
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """Nothing is remembered beyond the weights."""

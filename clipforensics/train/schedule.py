@@ -28,3 +28,12 @@ def cosine(base: float, warmup: int, total: int) -> Rate:
 def constant(base: float) -> Rate:
     """The same rate at every step."""
     return lambda step: base
+
+
+def warmup_steps(total: int, share: float, steps: int | None = None) -> int:
+    """Warm-up of a stream of `total` steps: a share of it, or `steps` but at most a tenth of it.
+
+    10,000 published steps of warm-up would outlast a small run.
+    """
+    asked = share * total if steps is None else steps
+    return round(min(asked, max(0.1, share) * total))

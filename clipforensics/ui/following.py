@@ -4,6 +4,7 @@ from typing import Any
 
 import streamlit as st
 
+from clipforensics.config.repair import RETRAIN
 from clipforensics.ui import charts, live, state
 
 WORKING = 0.8
@@ -22,7 +23,7 @@ def follow(run: Any) -> None:
     # a retraining starts elsewhere, so the value before is a line to compare with, not its start
     own = (
         measured
-        if run.config.get("recipe") != "safeclip"
+        if run.config.get("recipe") not in RETRAIN
         else [m for m in measured if m is not before]
     )
     total = max([status.total if status.active else 0, *(line.get("total") or 0 for line in lines)])

@@ -7,6 +7,7 @@ import streamlit as st
 from clipforensics.config.repair import (
     PRESETS,
     RECIPE_SETTINGS,
+    RETRAIN,
     RepairSettings,
     recipe_settings,
 )
@@ -14,17 +15,29 @@ from clipforensics.config.settings import parse
 from clipforensics.errors import ForensicsError
 from clipforensics.ui import following, forms, gallery, live, pictures, shell
 
-RECIPES = {"eftclip": "EftCLIP", "safeclip": "SafeCLIP", "finetune": "Plain fine-tuning"}
+RECIPES = {
+    "eftclip": "EftCLIP", "safeclip": "SafeCLIP", "cleanclip": "CleanCLIP", "roclip": "RoCLIP",
+    "filter": "Filter, then retrain", "finetune": "Plain fine-tuning",
+}  # fmt: skip
 WHAT = {
     "eftclip": "Fine-tunes the suspect on a few clean pairs, half of them stamped with the triggers "
     "that were found, so that a stamped picture is seen like the clean one.",
     "safeclip": "SafeCLIP (Yang et al., ICML 2024): trains anew from random weights on all pairs, and "
     "trusts only those whose picture and caption agree. Needs no trigger.",
+    "cleanclip": "CleanCLIP (ICCV 2023): fine-tunes on the same clean pairs, nothing stamped, and also "
+    "teaches each picture and caption to agree with its own augmented view.",
+    "roclip": "RoCLIP (NeurIPS 2023): trains anew on all pairs; in every second epoch a picture meets the "
+    "nearest caption of a random pool instead of its own.",
+    "filter": "Drops the pairs that score highest and trains anew on the rest. Dropping as many at "
+    "random is its control.",
     "finetune": "The control: plain fine-tuning on the same clean pairs, nothing stamped.",
 }
 SHOWN = {
     "eftclip": ("steps", "pairs", "batch", "rate", "anchor_weight", "stamped_share", "evaluate_every", "seed"),
     "finetune": ("steps", "pairs", "batch", "rate", "evaluate_every", "seed"),
+    "cleanclip": ("steps", "pairs", "batch", "rate", "in_modal_weight", "views", "evaluate_every", "seed"),
+    "roclip": ("start", "epochs", "batch", "rate", "pool", "pool_every", "evaluate_every", "seed"),
+    "filter": ("start", "drop_share", "detector", "at_random", "epochs", "batch", "rate", "seed"),
     "safeclip": ("start", "unimodal_epochs", "main_epochs", "batch", "rate", "growth", "cap", "seed"),
 }  # fmt: skip
 
@@ -78,7 +91,7 @@ def ingredients(case: Any, repair: RepairSettings) -> bool:
     """What the recipe will learn from; False when it must not start, with the reason on screen."""
     from clipforensics.jobs.curating import affected_labels_of, curated_set, triggers_to_heal
 
-    if repair.recipe == "safeclip":
+    if repair.recipe in RETRAIN:
         return _may_start(repair)
     triggers = triggers_to_heal(case)
     if repair.recipe == "eftclip" and not triggers:
@@ -105,8 +118,8 @@ def ingredients(case: Any, repair: RepairSettings) -> bool:
 def _may_start(repair: RepairSettings) -> bool:
     if recipe_settings(repair).model_dump().get("start") == "suspect":
         st.error(
-            "A SafeCLIP retrain started from the suspect checkpoint is refused: the split needs a "
-            "model that has not yet learned the poison. Choose random weights or the trusted model.",
+            "Retraining that is started from the suspect checkpoint is refused: it needs a "
+            "model that has not yet learned the poison, and nothing in it unlearns. Choose random weights or the trusted model.",
             icon=":material/error:",
         )
         return False

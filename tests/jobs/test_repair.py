@@ -20,7 +20,7 @@ from clipforensics.data.images import write_png
 from clipforensics.data.labels import LabelSet
 from clipforensics.data.pairs import read_pairs
 from clipforensics.errors import ConfigError
-from clipforensics.jobs import curating, repair
+from clipforensics.jobs import curating, measuring, preparing, repair
 from clipforensics.jobs.context import RunContext
 from clipforensics.jobs.run_folder import Run
 from clipforensics.models.clip import load_clip, save_clip
@@ -160,6 +160,34 @@ def test_eftclip_repairs_a_case_and_says_what_it_did(case, bank, world):
     assert all("resume" not in path.parts for path in context.run.checkpoints())
 
 
+def test_every_evaluation_measures_retrieval_on_pairs_that_no_run_learns_from(case, bank):
+    result, records, context = go(case, changes={**EFT, "steps": 10})
+    for record in [r for r in records if r["kind"] == "evaluation"]:
+        assert record["retrieval"]["n"] == 6
+        assert 0 <= record["r1"] <= record["r5"] <= 1
+    assert result["r1_before"] is not None
+    assert result["retrieval_after"]["chance"]["r1"] > 0
+    held = set(json.loads((context.run.dir / preparing.HELD_OUT).read_text())["ids"])
+    used = set(json.loads((context.run.dir / preparing.CURATED).read_text())["ids"])
+    assert len(held) == 6
+    assert not held & used
+    case.store.decide("sample", min(held), "suspicious", "ann")
+    again = preparing._held_out_once(context, case, np.empty(0, np.int64), 500)
+    assert {case.pairs.ids[row] for row in again} == held  # a resumed run keeps to its draw
+
+
+def test_a_test_set_with_captions_serves_for_retrieval(case):
+    test = SimpleNamespace(
+        captions=("a red wall", "", "a blue wall"),
+        picture=lambda row, side: np.full((side, side, 3), row),
+    )
+    given = SimpleNamespace(test=test, pairs=case.pairs)
+    assert len(measuring.retrieval_rows(given, np.empty(0, np.int64), 500)) == 0
+    made = measuring._retrieval(given, 32, 100, None)
+    assert made.captions == ["a red wall", "a blue wall"]
+    assert made.pictures[:, 0, 0, 0].tolist() == [0, 2]
+
+
 def test_the_control_stamps_nothing_and_needs_no_trigger(case, bank):
     bank.clear()
     result, records, _ = go(case, recipe="finetune", changes={**EFT, "steps": 4})
@@ -198,7 +226,7 @@ def test_without_a_test_set_low_score_pairs_are_held_out(world, tmp_path, bank):
     result, _, context = go(case, changes={**EFT, "steps": 10})
     assert result["test_of"].startswith("held-out low-score pairs")
     assert result["asr_of"] == "found"
-    used = json.loads((context.run.dir / repair.CURATED).read_text())["ids"]
+    used = json.loads((context.run.dir / preparing.CURATED).read_text())["ids"]
     assert len(used) == 48
     assert "p0003" not in used  # the hunt called it a victim
 
@@ -224,7 +252,8 @@ def test_a_stopped_repair_keeps_its_checkpoint_and_resumes_exactly(case, bank):
 
 
 def test_safeclip_retrains_from_random_weights(case, bank):
-    result, records, _ = go(case, recipe="safeclip", changes=SAFE)
+    result, records, _ = go(case, recipe="safeclip", changes=SAFE, retrieval_pairs=0)
+    assert not any("retrieval" in record for record in records)
     assert result["steps"] == result["total"]
     assert result["asr_before"] > 0.8
     splits = [r["split"] for r in records if "split" in r]
@@ -238,6 +267,41 @@ def test_safeclip_retrains_from_random_weights(case, bank):
 def test_safeclip_from_the_suspect_is_refused(case, bank):
     with pytest.raises(ConfigError, match="not learned the poison"):
         go(case, recipe="safeclip", changes={**SAFE, "start": "suspect"})
+
+
+def test_cleanclip_needs_no_trigger(case, bank):
+    bank.clear()
+    result, records, _ = go(case, recipe="cleanclip", changes={**EFT, "steps": 6})
+    assert result["recipe"] == "cleanclip"
+    assert any("in_modal" in record for record in records)
+
+
+def test_roclip_retrains_from_random_weights(case, bank):
+    result, records, _ = go(case, recipe="roclip", changes={"batch": 32, "epochs": 2, "pool": 32})
+    assert result["steps"] == result["total"] == 14
+    assert [r["phase"] for r in records if r["kind"] == "phase"] == ["own captions", "pool"]
+
+
+def test_filtering_drops_the_highest_scores_and_says_which(case, bank):
+    changes = {"batch": 32, "epochs": 1, "drop_share": 0.25, "reference": {"reference_size": 64}}
+    result, records, _ = go(case, recipe="filter", changes=changes)
+    made = next(r["filter"] for r in records if "filter" in r)
+    assert (made["kept"], made["dropped"], made["by"]) == (176, 58, "lof")  # 6 are held out
+    assert made["truth"]["poisoned"] == 36
+    assert made["threshold"] > 0
+    assert [line["kind"] for line in result["composition"]] == ["kept", "dropped"]
+    control, records, _ = go(
+        case, "control", recipe="filter", changes={**changes, "at_random": True}
+    )
+    drawn = next(r["filter"] for r in records if "filter" in r)
+    assert (drawn["dropped"], drawn["by"], drawn["threshold"]) == (58, "a random draw", None)
+    assert control["steps"] == result["steps"] == 5
+
+
+@pytest.mark.parametrize("recipe", ["roclip", "filter"])
+def test_no_retraining_starts_from_the_suspect(case, bank, recipe):
+    with pytest.raises(ConfigError, match="not learned the poison"):
+        go(case, recipe=recipe, changes={"start": "suspect"})
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,9 @@ from clipforensics.repair.losses import (
     clip_loss,
     cross_loss,
     equal_rows,
+    in_modal_loss,
     neighbour_loss,
+    pool_loss,
 )
 from clipforensics.repair.pool import Pool
 
@@ -63,6 +65,13 @@ def test_the_cross_loss_and_the_clip_loss_on_paper():
     assert float(clip_loss(I1, T1, SCALE)) == pytest.approx(0.454060, abs=1e-6)
 
 
+def test_cleanclips_and_roclips_losses_on_paper():
+    assert float(in_modal_loss(I1, I2, T1, T2, SCALE)) == pytest.approx(0.595258, abs=1e-6)
+    found, numbers = pool_of(POOL_T).nearest(I1)
+    assert numbers.tolist() == [2, 0]
+    assert float(pool_loss(I1, found, SCALE)) == pytest.approx(0.126928, abs=1e-6)
+
+
 def test_clip_loss_equals_open_clip():
     a, b = units(7, 5, 1), units(7, 5, 2)
     theirs = open_clip.ClipLoss()(a, b, torch.tensor(3.0))
@@ -89,6 +98,21 @@ def test_cross_and_neighbour_losses_equal_slow_loops(seed):
     assert float(neighbour_loss(a, b, 2.0)) == pytest.approx(slow_ce(n[0], n[1], 2.0), rel=1e-10)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_in_modal_and_pool_losses_equal_slow_loops(seed):
+    a, b, c, d = (units(5, 4, 10 * seed + i) for i in range(4))
+    n = [one.numpy() for one in (a, b, c, d)]
+    slow = (slow_ce(n[0], n[1], 2.0) + slow_ce(n[2], n[3], 2.0)) / 2
+    assert float(in_modal_loss(a, b, c, d, 2.0)) == pytest.approx(slow, rel=1e-10)
+    pool = units(9, 4, seed + 50).numpy()
+    nearest = [max(range(9), key=lambda j, i=i: float(n[0][i] @ pool[j])) for i in range(5)]
+    found, numbers = pool_of(torch.from_numpy(pool).float()).nearest(a.float())
+    assert numbers.tolist() == nearest
+    k = pool[nearest]
+    slow = (slow_ce(n[0], k, 2.0) + slow_ce(k, n[0], 2.0)) / 2
+    assert float(pool_loss(a, torch.from_numpy(k), 2.0)) == pytest.approx(slow, rel=1e-10)
+
+
 def test_gradients_equal_finite_differences():
     a, b = units(4, 3, 5), units(4, 3, 6)
     equal = equal_rows(torch.tensor([[1], [2], [1], [3]]))
@@ -100,12 +124,15 @@ def test_gradients_equal_finite_differences():
     check(lambda x, y: clip_loss(x, y, 2.0, equal), a, b)
     check(lambda x, y: cross_loss(x, y, b, a, 2.0), a, b)
     check(lambda x: neighbour_loss(x, b, 2.0), a)
+    check(lambda x, y: in_modal_loss(x, y, b, a.detach(), 2.0), a, b)
+    check(lambda x: pool_loss(x, b, 2.0), a)
     check(lambda x: anchor_loss(x, b), a)
 
 
-def test_neighbours_get_no_gradient():
+@pytest.mark.parametrize("loss", [neighbour_loss, pool_loss])
+def test_neighbours_get_no_gradient(loss):
     a, b = units(4, 3, 5).requires_grad_(), units(4, 3, 6).requires_grad_()
-    neighbour_loss(a, b, 2.0).backward()
+    loss(a, b, 2.0).backward()
     assert a.grad is not None
     assert b.grad is None
 
