@@ -86,6 +86,7 @@ def before_after(result: dict[str, Any]) -> None:
     """The table a finished repair ends in."""
     rows = [
         _row("ASR, " + str(result.get("asr_of") or "trigger"), result, "asr", result.get("n_asr")),
+        _row("PSR, targeted pictures", result, "psr", result.get("n_psr_after")),
         _row("Clean accuracy", result, "ca", result.get("n_ca")),
     ]
     after = result.get("triggers_after") or {}
