@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from clipforensics.attacks.plan import plan_poison
+from clipforensics.attacks.plan import plan_poison, poison_count
 from clipforensics.config.attack import PoisonSettings, TargetedSettings
 from clipforensics.config.lab import LabSettings
 from clipforensics.data.demo_world import DemoWorld, labels
