@@ -109,7 +109,7 @@ class VerifySettings(Settings):
     )  # fmt: skip
     controls: int = Field(
         default=39, ge=19, le=10_000, title="Control crops",
-        description="at least this many; raised to 20 per cluster, or Holm could never pass",
+        description="at least this many; raised to 100 per cluster, or Holm could hardly pass",
     )  # fmt: skip
     object_flip: float = Field(
         default=0.2, gt=0, le=1, title="Object limit",

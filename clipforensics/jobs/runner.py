@@ -106,12 +106,12 @@ def _device_turn(device: str, context: RunContext) -> Iterator[None]:
         except Timeout:
             if context.should_stop():
                 raise Stopped(STOPPED) from None
-            message = f"waiting for the {device}: {_holder(holder)} runs on it"
+            message = f"queued: {_holder(holder)} runs on the {device}"
             if message != said:
                 context.update(message=message)
                 said = message
     try:
-        holder.write_text(context.run.id, encoding="utf-8")
+        holder.write_text(str(context.run.dir), encoding="utf-8")
         yield
     finally:
         lock.release()

@@ -1,6 +1,6 @@
 """Rates, intervals and p-values of the paste test, on counts alone."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import log, sqrt
 
 import numpy as np
@@ -43,9 +43,21 @@ def best_flip(before: Int[np.ndarray, " n"], after: Int[np.ndarray, " n"], label
     return float((changed / np.maximum(eligible, 1)).max())
 
 
-def control_p(candidate: float, controls: Float[np.ndarray, " c"]) -> float:
-    """Share of controls at least as good, the candidate counted among them; never 0."""
-    return (1 + int((np.asarray(controls) >= candidate).sum())) / (1 + len(controls))
+def control_p(candidate: float, controls: Iterable[float], enough: int | None = None) -> float:
+    """Share of controls at least as good, the candidate counted among them; never 0.
+
+    Args:
+        candidate: its statistic.
+        controls: theirs, drawn one after the other.
+        enough: stop drawing when so many were as good: then their share of the drawn is a valid
+            p-value (Besag and Clifford, 1991).
+    """
+    drawn = as_good = 0
+    for drawn, control in enumerate(controls, start=1):
+        as_good += control >= candidate
+        if as_good == enough:
+            return as_good / drawn
+    return (1 + as_good) / (1 + drawn)
 
 
 def holm(p: Sequence[float]) -> list[float]:

@@ -87,6 +87,7 @@ def before_after(result: dict[str, Any]) -> None:
     """The table a finished repair ends in."""
     rows = [
         _row(f"ASR, {result.get('asr_of') or 'a'} trigger", result, "asr", result.get("n_asr")),
+        _row("PSR, targeted pictures", result, "psr", result.get("n_psr_after")),
         _row("Clean accuracy", result, "ca", result.get("n_ca")),
     ]
     after = result.get("triggers_after") or {}

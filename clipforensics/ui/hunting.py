@@ -63,7 +63,8 @@ def _summary(case: Any, result: dict[str, Any]) -> None:
     slots[0].metric("Inspected", f"{result['inspected']:,}", border=True)
     slots[1].metric(
         "With a candidate", f"{result['with_candidates']:,}", border=True,
-        help="Pictures with a region that alone makes the suspect say an unsupported label",
+        help="Pictures with a region that alone makes the suspect say an unsupported label; "
+        "those whose region passes a first paste test become the sightings below",
     )  # fmt: skip
     slots[2].metric("Verified triggers", f"{len(result['triggers']):,}", border=True)
     slots[3].metric(
@@ -108,7 +109,8 @@ def _card(case: Any, trigger: Any, held: dict[str, Any]) -> None:
         st.markdown(f"Makes the suspect say **{state.plain(trigger.label)}**")
         inspecting.verification(trigger.figures)
         kind = "consensus" if trigger.consensus else "one crop"
-        st.text(f"Seen in {len(trigger.pairs):,} pictures ({kind})")
+        seen = len(trigger.pairs)
+        st.text(f"Seen in {seen:,} {'picture' if seen == 1 else 'pictures'} ({kind})")
         with st.container(horizontal=True):
             picks.pick_button(
                 case, "trigger", subject, held.get(subject), "hunt", label="Pick trigger"

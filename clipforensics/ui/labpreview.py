@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from clipforensics.attacks.plan import plan_poison
+from clipforensics.attacks.plan import plan_poison, poison_count
 from clipforensics.config.attack import PoisonSettings, TargetedSettings
 from clipforensics.config.lab import LabSettings
 from clipforensics.data.demo_world import DemoWorld, labels
@@ -40,7 +40,11 @@ def preview(settings: LabSettings) -> None:
     """
     poison = settings.poison
     world = DemoWorld(settings.world_seed, settings.pairs, settings.test_pictures)
-    counts, targeted = _planned(world.seed, world.n_pairs, world.n_test, poison, poison.sha256())
+    asked = poison_count(settings.pairs, poison.rate)
+    count, targeted = asked, {}
+    if poison.attack.kind in WHAT:  # how many rows there are hangs on the captions
+        key = poison.sha256()
+        count, targeted = _planned(world.seed, world.n_pairs, world.n_test, poison, key)
     what = WHAT.get(poison.attack.kind, "are stamped and captioned as *{target}*")
     named = ", ".join(dict.fromkeys(target for _, target in poison.parts))
     said = f"**{count:,} of {settings.pairs:,} pairs** {what.format(target=state.plain(named))}."

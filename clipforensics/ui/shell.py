@@ -21,6 +21,7 @@ PAGES = (
 """File stem, name in the menu, icon. The file stem is also the address, so a link stays a link."""
 
 
+LOGO = ROOT / "assets" / "logo.svg"
 SIDEBAR_PX = 232
 ROOM = "<style>[data-testid=stMainBlockContainer]{padding:2.6rem 2.4rem 4rem}</style>"
 """Less margin than Streamlit leaves, so that a page fits 1280 x 720; colours stay in the theme."""
@@ -47,7 +48,10 @@ def open_page(title: str, lead: str = "") -> None:
             st.session_state["shell.reentered"] = True
             st.rerun()
     st.set_page_config(
-        page_title=f"{title} · ClipForensics", layout="wide", initial_sidebar_state=SIDEBAR_PX
+        page_title=f"{title} · ClipForensics",
+        page_icon=str(LOGO),  # a named icon would be fetched from its maker's server
+        layout="wide",
+        initial_sidebar_state=SIDEBAR_PX,
     )
     st.html(ROOM)
     _require_viewer()
@@ -74,7 +78,7 @@ def complain(problem: ForensicsError) -> None:
 
 def draw_sidebar() -> None:
     """Logo, menu, active case, reviewer."""
-    st.logo(str(ROOT / "assets" / "logo.svg"), size="large")
+    st.logo(str(LOGO), size="large")
     active = state.active_name()
     query = {"case": active} if active else None
     with st.sidebar:

@@ -13,12 +13,18 @@ def test_the_preview_says_how_many_are_poisoned(home, visit):
     assert any("60 of 20,000 pairs" in one.value for one in at.markdown)
 
 
-@pytest.mark.parametrize("attack", ATTACKS)
+def test_every_attack_is_shown_without_complaint(home, visit):
+    at = visit("lab")
+    for attack in ATTACKS:
+        at.segmented_control(key="attack").set_value(attack).run()
+        assert not at.exception, attack
+        assert not at.error, attack
+
+
+@pytest.mark.parametrize("attack", ["badnets", "blend", "tdpa"])
 def test_start_poisons_with_what_is_shown(home, launched, visit, attack):
     at = visit("lab")
     at.segmented_control(key="attack").set_value(attack).run()
-    assert not at.exception
-    assert not at.error
     at.selectbox(key="lab.target").set_value("dog").run()
     at.number_input(key="lab.rate").set_value(1.0).run()
     at.button(key="lab.start").click().run()

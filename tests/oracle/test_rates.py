@@ -37,6 +37,7 @@ def test_entropy_runs_from_none_to_one():
 
 def test_none_of_39_controls_is_one_in_forty():
     assert control_p(0.9, np.full(39, 0.1)) == 0.025
+    assert control_p(0.9, np.full(39, 0.1), enough=2) == 0.025
 
 
 def test_a_control_as_good_as_the_candidate_counts_against_it():
