@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from clipforensics.config.repair import RETRAIN
-from clipforensics.ui import live
+from clipforensics.ui import live, state
 
 MOST_RUNS = 8
 COLOURS = (
@@ -27,18 +27,24 @@ GROUPS = {True: "trains anew", False: "fine-tunes"}
 
 def compare(runs: Sequence[Any], titles: dict[str, str]) -> None:
     """All chosen runs in one chart, their checkpoints in one scatter, the finished ones in a table."""
-    known = {run.id: run for run in runs if any(live.evaluations(live.records(run)))}
+    known = {run.id: run for run in runs if live.evaluations(live.records(run))}
     if len(known) < 2:
         return
     st.divider()
     st.subheader("Compare runs", anchor=False)
-    names = {run.id: _name(run, titles) for run in known.values()}
+    names = _names(known, titles)
     chosen = st.multiselect(
         "Runs", list(known), list(known)[:MOST_RUNS], key=f"compare.{next(iter(known))}",
         format_func=names.__getitem__, max_selections=MOST_RUNS,
     )  # fmt: skip
     if not chosen:
         return
+    active = any(known[name].status().active for name in chosen)
+    st.fragment(run_every=live.EVERY if active else None)(_drawn)(known, names, chosen)
+
+
+def _drawn(known: dict[str, Any], names: dict[str, str], chosen: list[str]) -> None:
+    """Charts and table, again every two seconds while one of the runs is active."""
     lines = {names[name]: live.evaluations(live.records(known[name])) for name in chosen}
     left, right = st.columns([1.4, 1], gap="medium")
     left.altair_chart(curves(lines), width="stretch")
@@ -57,9 +63,15 @@ def compare(runs: Sequence[Any], titles: dict[str, str]) -> None:
         st.dataframe(sorted(rows, key=lambda one: one["Group"]), hide_index=True, width="stretch")
 
 
-def _name(run: Any, titles: dict[str, str]) -> str:
-    recipe = str(run.config.get("recipe"))
-    return f"{titles.get(recipe, recipe)} · {run.id[9:15]}"
+def _names(known: dict[str, Any], titles: dict[str, str]) -> dict[str, str]:
+    """Run id to recipe and clock, told apart by number where two runs share both."""
+    names: dict[str, str] = {}
+    for key, run in known.items():
+        recipe = str(run.config.get("recipe"))
+        name = f"{titles.get(recipe, state.plain(recipe))} · {key[9:11]}:{key[11:13]}:{key[13:15]}"
+        same = sum(one.split(" (")[0] == name for one in names.values())
+        names[key] = f"{name} ({same + 1})" if same else name
+    return names
 
 
 def row(name: str, config: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:

@@ -43,10 +43,10 @@ def _now(measured: list[dict], lines: list[dict], before: dict | None) -> None:
     if not measured:
         return
     last = measured[-1]
-    slots = st.columns(5)
     shown = [(name, field) for name, field, *_ in charts.CURVES]
     if last.get("r1") is not None:
         shown.append(("Retrieval, R@1", "r1"))
+    slots = st.columns(len(shown) + 2)
     for slot, (name, field) in zip(slots, shown, strict=False):
         value = last.get(field)
         first = before.get(field) if before and before is not last else None
