@@ -25,6 +25,7 @@ from clipforensics.jobs.adopting import adopt
 from clipforensics.jobs.context import RunContext
 from clipforensics.jobs.estimating import time_plain_epoch
 from clipforensics.jobs.run_folder import Run
+from clipforensics.jobs.scan import embed
 from clipforensics.models.clip import load_clip, save_clip
 from clipforensics.models.tiny import TINY_CONFIG, tiny_clip
 from clipforensics.train.loop import train
@@ -231,6 +232,24 @@ def test_without_a_test_set_low_score_pairs_are_held_out(world, tmp_path, bank):
     used = json.loads((context.run.dir / preparing.CURATED).read_text())["ids"]
     assert len(used) == 48
     assert "p0003" not in used  # the hunt called it a victim
+
+
+def test_a_run_whose_test_pairs_changed_is_not_resumed(world, tmp_path, bank):
+    case = make_case(world, tmp_path / "bare", test=False, truth=False)
+    embed(case)
+    changes = {"batch": 32, "epochs": 1}
+    context = context_for(
+        case.dir, "repair", "halted", recipe="roclip", changes=changes, measure_cost=False
+    )
+    seen = iter(range(1000))
+    context.should_stop = lambda: next(seen) >= 3
+    assert repair.run(context)["stopped"]
+    tested = json.loads((context.run.dir / preparing.TESTED).read_text())["ids"]
+    held = json.loads((context.run.dir / preparing.HELD_OUT).read_text())["ids"]
+    only_tested = sorted(set(tested) - set(held))
+    case.store.decide("sample", only_tested[0], "suspicious", "ann")
+    with pytest.raises(CaseError, match="picks changed"):
+        go(case, "halted", recipe="roclip", changes=changes, measure_cost=False)
 
 
 def test_a_stopped_repair_keeps_its_checkpoint_and_resumes_exactly(case, bank):
