@@ -11,9 +11,9 @@ from typing import Any
 
 from _record import arguments, demo_case, publish
 
-RECIPES = ("eftclip", "finetune", "safeclip")
+RECIPES = ("eftclip", "cleanclip", "finetune", "safeclip", "roclip", "filter")
 SHOWN = (
-    "ca_before", "ca_after", "asr_before", "asr_after", "asr_high_after", "cost_in_plain_epochs",
+    "ca_before", "ca_after", "asr_before", "asr_after", "asr_high_after", "r1_before", "r1_after", "cost_in_plain_epochs",
     "train_seconds", "seconds",
 )  # fmt: skip
 

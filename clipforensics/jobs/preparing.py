@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from clipforensics.models.clip import OpenClipEncoder
     from clipforensics.train.recipe import Recipe, TrainingData
 
-CURATED, HELD_OUT = "curated.json", "held_out.json"
+CURATED, HELD_OUT, TESTED = "curated.json", "held_out.json", "tested.json"
+CHANGED = "The picks changed since this run began, so it cannot go on exactly. Start a new run."
 WORKING_ATTACK = 0.8
 LOAD_CHUNK = 256
 
@@ -72,6 +73,7 @@ def fine_tune(
     context.progress(0, settings.steps, "stamping test pictures")
     held_out = _held_out_once(context, case, rows, repair.retrieval_pairs)
     measured = measure(case, chosen.triggers, suspect.side, repair.test_pictures, rows, held_out)
+    _tested_once(context, case, measured)
     before = _baseline(context, measured, suspect, settings.steps)
     recipe = _tuning_recipe(settings, suspect, data, captions, chosen)
     context.journal(
@@ -124,6 +126,7 @@ def retrain(
     measured = measure(
         case, triggers_to_heal(case), suspect.side, repair.test_pictures, nothing, held_out
     )
+    _tested_once(context, case, measured)
     before = _baseline(context, measured, suspect, 1)
     rows, report = np.setdiff1d(np.arange(len(case.pairs)), measured.held_out), {}
     if isinstance(settings, FilterSettings):
@@ -174,9 +177,7 @@ def _curated_once(context: RunContext, case: Case, settings: FineTuneSettings) -
     ids = [case.pairs.ids[row] for row in chosen.pairs.rows]
     if path.exists():
         if json.loads(path.read_text())["ids"] != ids:
-            raise CaseError(
-                "The picks changed since this run began, so it cannot go on exactly. Start a new run."
-            )
+            raise CaseError(CHANGED)
         return chosen
     write_json(path, {
         "ids": ids, "retention": len(chosen.pairs.retention), "affected": chosen.affected,
@@ -195,6 +196,15 @@ def _held_out_once(context: RunContext, case: Case, used: np.ndarray, count: int
         return drawn
     row_of = {name: row for row, name in enumerate(case.pairs.ids)}
     return np.array([row_of[name] for name in json.loads(path.read_text())["ids"]], np.int64)
+
+
+def _tested_once(context: RunContext, case: Case, measured: Measure) -> None:
+    """A resumed run must be measured on, and kept from, the same pairs as before."""
+    path, ids = context.run.dir / TESTED, [case.pairs.ids[row] for row in measured.held_out]
+    if not path.exists():
+        write_json(path, {"ids": ids})
+    elif json.loads(path.read_text())["ids"] != ids:
+        raise CaseError(CHANGED)
 
 
 def _load(

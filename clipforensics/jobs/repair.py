@@ -20,6 +20,9 @@ from clipforensics.jobs.preparing import WORKING_ATTACK, Work, fine_tune, retrai
 if TYPE_CHECKING:
     from clipforensics.train.loop import Outcome
 
+MOST_KEPT, KEPT_BYTES = 30, 1_000_000_000
+"""Every checkpoint is a choice between CA and ASR: small models keep them all."""
+
 __all__ = ["WORKING_ATTACK", "recorder", "run"]
 
 
@@ -51,9 +54,11 @@ def _train(context: RunContext, work: Work, settings: RecipeSettings) -> "Outcom
     from clipforensics.train.loop import train
 
     folder = context.run.dir / "checkpoints"
+    size = sum(value.nbytes for value in work.model.module.state_dict().values())
     loop = LoopSettings(
-        report_every=5, evaluate_every=settings.evaluate_every, evaluate_start=False
-    )
+        report_every=5, evaluate_every=settings.evaluate_every, evaluate_start=False,
+        keep=min(MOST_KEPT, max(2, KEPT_BYTES // size)),
+    )  # fmt: skip
     return train(
         work.model,
         work.data,

@@ -43,8 +43,11 @@ def _now(measured: list[dict], lines: list[dict], before: dict | None) -> None:
     if not measured:
         return
     last = measured[-1]
-    slots = st.columns(4)
-    for slot, (name, field, *_) in zip(slots, charts.CURVES, strict=False):
+    shown = [(name, field) for name, field, *_ in charts.CURVES]
+    if last.get("r1") is not None:
+        shown.append(("Retrieval, R@1", "r1"))
+    slots = st.columns(len(shown) + 2)
+    for slot, (name, field) in zip(slots, shown, strict=False):
         value = last.get(field)
         first = before.get(field) if before and before is not last else None
         change = None if value is None or first is None else f"{(value - first) * 100:+.1f} points"
@@ -53,8 +56,8 @@ def _now(measured: list[dict], lines: list[dict], before: dict | None) -> None:
             name, "not measured" if value is None else f"{value:.1%}", change, delta_color=worse
         )
     losses = [line["loss"] for line in lines if line.get("loss") is not None]
-    slots[2].metric("Loss", f"{losses[-1]:.3g}" if losses else "none yet")
-    slots[3].metric("Measured at step", f"{last['step']:,}")
+    slots[-2].metric("Loss", f"{losses[-1]:.3g}" if losses else "none yet")
+    slots[-1].metric("Measured at step", f"{last['step']:,}")
 
 
 def no_victory(before: dict[str, Any]) -> bool:
@@ -77,6 +80,9 @@ def definitions(line: dict[str, Any] | None) -> None:
         n = f" n = {line.get('n_asr') or 0:,} for ASR, {line.get('n_ca') or 0:,} for clean accuracy."
         if line.get("asr_of"):
             n += f" The ASR is of the {line['asr_of']} trigger."
+    pairs = ((line or {}).get("retrieval") or {}).get("n")
+    if pairs:
+        n += f" **R@1**: the right caption, or picture, is the first of {pairs:,} held-out ones."
     st.markdown(
         "**ASR**: of the stamped pictures whose true label is not the target, the share predicted as "
         "the target. **Clean accuracy**: top-1 on untouched pictures. Dashed: the value before." + n
@@ -97,6 +103,9 @@ def before_after(result: dict[str, Any]) -> None:
             rows.append(_pair(f"ASR, {name} trigger", figures["asr"], after[name]["asr"],
                               after[name]["n_asr"], (after[name]["asr_low"], after[name]["asr_high"])))  # fmt: skip
     rows.append(_row("Recall of the target label", result, "target_recall", None))
+    pairs = (result.get("retrieval_after") or {}).get("n")
+    rows.append(_row("Retrieval, R@1", result, "r1", pairs))
+    rows.append(_row("Retrieval, R@5", result, "r5", pairs))
     st.dataframe([row for row in rows if row], hide_index=True, width="stretch")
 
 
@@ -119,20 +128,47 @@ def _pair(
 
 
 def checkpoints(run: Any) -> None:
-    """The checkpoints of a run, newest first: where they lie, and the newest to download."""
+    """The checkpoints of a run, newest first, with what was measured at each; any to download."""
     found = run.checkpoints()[::-1]
     if not found:
         return
-    newest = found[0]
+    figures = _measured_at(run)
+    chosen = found[0]
+    if len(found) > 1:
+        chosen = st.selectbox(
+            "Checkpoint", found, key=f"checkpoint.{run.id}",
+            format_func=lambda path: path.name + figures.get(path.name, ""),
+        )  # fmt: skip
     with st.container(horizontal=True, vertical_alignment="center"):
-        if newest.stat().st_size <= MOST_DOWNLOAD_BYTES:
+        if chosen.stat().st_size <= MOST_DOWNLOAD_BYTES:
             st.download_button(
-                "Download the checkpoint", lambda: newest.read_bytes(), newest.name,
+                "Download the checkpoint", lambda: chosen.read_bytes(), chosen.name,
                 "application/octet-stream", icon=":material/download:", key=f"load.{run.id}",
                 on_click="ignore",
             )  # fmt: skip
-        st.text(f"safetensors, loadable by open_clip, in {newest.parent}", width="stretch")
-    st.text(", ".join(path.name for path in found))
+        st.text(
+            f"{chosen.name}: safetensors, loadable by open_clip, in {chosen.parent}",
+            width="stretch",
+        )
+
+
+def chosen_checkpoint(run: Any) -> Any | None:
+    """The checkpoint chosen above, else the newest; None where there is none."""
+    found = run.checkpoints()[::-1]
+    chosen = st.session_state.get(f"checkpoint.{run.id}")
+    return chosen if chosen in found else found[0] if found else None
+
+
+def _measured_at(run: Any) -> dict[str, str]:
+    """File name to the figures of its step."""
+    own = [line for line in live.evaluations(live.records(run)) if not line.get("baseline")]
+    said = {}
+    for line in own:
+        asr = f", ASR {line['asr']:.2%}" if line.get("asr") is not None else ""
+        said[f"step-{line['step']:06d}.safetensors"] = f" · clean accuracy {line['ca']:.2%}{asr}"
+    if own:
+        said["final.safetensors"] = said[f"step-{own[-1]['step']:06d}.safetensors"]
+    return said
 
 
 def run_choice(runs: list[Any], key: str) -> Any | None:

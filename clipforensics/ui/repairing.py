@@ -13,7 +13,7 @@ from clipforensics.config.repair import (
 )
 from clipforensics.config.settings import parse
 from clipforensics.errors import ForensicsError
-from clipforensics.ui import following, forms, gallery, live, pictures, shell
+from clipforensics.ui import adopting, comparing, following, forms, gallery, live, pictures, shell
 
 RECIPES = {
     "eftclip": "EftCLIP", "safeclip": "SafeCLIP", "cleanclip": "CleanCLIP", "roclip": "RoCLIP",
@@ -159,15 +159,40 @@ def _curated(_case: Any, key: tuple[str, ...], _settings: Any) -> Any:
 
 
 def launch(case: Any, repair: RepairSettings) -> None:
-    """The exact command, and Start."""
+    """What it will cost, the exact command, and Start."""
+    _cost(case, repair)
     st.code(command(case, repair), language="bash", wrap_lines=True)
     config = repair.model_dump(mode="json")
     live.start_button(f"Start {RECIPES[repair.recipe]}", case.dir, "repair", config, "repair.start")
 
 
+def _cost(case: Any, repair: RepairSettings) -> None:
+    """Work in plain CLIP epochs, and time where it is known; timing a few steps is a click."""
+    from clipforensics.jobs import estimating
+    from clipforensics.jobs.curating import triggers_to_heal
+
+    tests = len(case.test) if case.test is not None else repair.test_pictures
+    found = estimating.estimate(repair, len(case.pairs), tests, len(triggers_to_heal(case)))
+    said = f"{found.steps:,} steps, the work of about {found.epochs:.1f} plain CLIP epochs"
+    key = f"repair.epoch_seconds.{case.dir.name}"
+    each = st.session_state.get(key) or estimating.seconds_of_plain_epoch(
+        live.runs(case.dir, "repair")
+    )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.text(said + (f": about {live.span(found.epochs * each)} here." if each else "."))
+        if not each and st.button(
+            "Time a few steps", key="repair.time", icon=":material/timer:", type="tertiary",
+            help="Trains a copy of the suspect for six steps; nothing is kept.",
+        ):  # fmt: skip
+            with st.spinner("Timing a few steps…"):
+                st.session_state[key] = estimating.time_plain_epoch(case, repair.device)
+            st.rerun()
+
+
 def shown_run(case: Any) -> None:
     """The chosen run, live or finished."""
-    run = following.run_choice(live.runs(case.dir, "repair"), "repair.run")
+    runs = live.runs(case.dir, "repair")
+    run = following.run_choice(runs, "repair.run")
     if run is None:
         return
     st.divider()
@@ -179,8 +204,10 @@ def shown_run(case: Any) -> None:
     live.watch(run, following.follow)
     if not status.active:
         following.checkpoints(run)
+        adopting.rescan(case, run)
         if status.state in ("failed", "cancelled"):
             live.resume_button(run)
+    comparing.compare(runs, RECIPES)
 
 
 def _finished(run: Any) -> None:

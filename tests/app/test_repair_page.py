@@ -130,3 +130,83 @@ def test_an_active_run_shows_both_clocks(bank, launched, visit, state):
     assert not at.exception
     if state == "running":
         assert any("alive 2 s ago · last step 14 s ago" in one.value for one in at.text)
+
+
+@pytest.mark.parametrize("recipe", ["cleanclip", "roclip", "filter", "finetune"])
+def test_every_rival_starts_from_the_page(home, launched, visit, recipe):
+    at = visit("repair", case="tiny")
+    at.segmented_control(key="recipe").set_value(recipe).run()
+    assert not at.exception
+    assert f"--recipe {recipe}" in at.code[0].value
+    assert any("plain CLIP epochs" in one.value for one in at.text)
+    at.button(key="repair.start").click().run()
+    assert launched[0].config["recipe"] == recipe
+
+
+def test_the_cost_is_timed_on_a_click(home, launched, visit, monkeypatch):
+    from clipforensics.jobs import estimating
+
+    monkeypatch.setattr(estimating, "time_plain_epoch", lambda case, device: 60.0)
+    at = visit("repair", case="tiny")
+    at.segmented_control(key="recipe").set_value("safeclip").run()
+    at.button(key="repair.time").click().run()
+    assert any("min" in one.value and "here" in one.value for one in at.text)
+
+
+def two_runs(launched, visit):
+    """An EftCLIP run and its control, both finished."""
+    launched.do = lambda run: play(run, DONE, FINISHED, RESULT)
+    at = visit("repair", case="tiny")
+    at.button(key="repair.start").click().run()
+    launched.do = lambda run: play(
+        run, [DONE[0], evaluation(75, 0.98, 0.8, r1=0.3), evaluation(150, 0.97, 0.7, r1=0.4)],
+        FINISHED, {**RESULT, "recipe": "finetune", "asr_after": 0.7, "r1_after": 0.4},
+    )  # fmt: skip
+    at.segmented_control(key="recipe").set_value("finetune").run()
+    at.button(key="repair.start").click().run()
+    assert not at.exception
+    return at
+
+
+def test_two_runs_are_compared(bank, launched, visit):
+    at = two_runs(launched, visit)
+    assert any(one.value == "Compare runs" for one in at.subheader)
+    table = at.dataframe[-1].value
+    assert sorted(table["ASR after"]) == ["0.20%", "70.00%"]
+    assert set(table["Group"]) == {"fine-tunes"}
+    assert "40.00%" in set(table["R@1 after"])
+    assert sum("Plain fine-tuning" in name for name in table["Run"]) == 1
+
+
+def test_one_run_is_compared_with_nothing(bank, launched, visit):
+    launched.do = lambda run: play(run, DONE, FINISHED, RESULT)
+    at = visit("repair", case="tiny")
+    at.button(key="repair.start").click().run()
+    assert not any(one.value == "Compare runs" for one in at.subheader)
+
+
+def test_a_checkpoint_is_chosen_by_its_figures_and_scanned_anew(case, bank, launched, visit):
+    from clipforensics.cases.case import Case
+    from clipforensics.models.clip import save_clip
+    from clipforensics.models.tiny import tiny_clip
+
+    def done(run):
+        if run.kind == "repair":
+            play(run, DONE, FINISHED, RESULT)
+            for name in ("step-000150", "final"):
+                save_clip(tiny_clip(5), run.dir / "checkpoints" / f"{name}.safetensors")
+
+    launched.do = done
+    at = visit("repair", case="tiny")
+    at.button(key="repair.start").click().run()
+    run = launched[0]
+    choice = at.selectbox(key=f"checkpoint.{run.id}")
+    assert all("clean accuracy 99.50%, ASR 0.20%" in one for one in choice.options)
+    at.button(key=f"rescan.{run.id}").click().run()
+    assert not at.exception
+    assert launched[1].kind == "scan"
+    made = Case.open(launched[1].case_dir)
+    assert made.dir.name == "tiny-eftclip"
+    assert made.fingerprints["weights"] != case.fingerprints["weights"]
+    assert made.fingerprints["data"] == case.fingerprints["data"]
+    assert "repaired by eftclip" in made.name

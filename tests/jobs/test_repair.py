@@ -19,10 +19,13 @@ from clipforensics.config.train import TrainSettings
 from clipforensics.data.images import write_png
 from clipforensics.data.labels import LabelSet
 from clipforensics.data.pairs import read_pairs
-from clipforensics.errors import ConfigError
+from clipforensics.errors import CaseError, ConfigError, ForensicsError, RunError
 from clipforensics.jobs import curating, measuring, preparing, repair
+from clipforensics.jobs.adopting import adopt
 from clipforensics.jobs.context import RunContext
+from clipforensics.jobs.estimating import time_plain_epoch
 from clipforensics.jobs.run_folder import Run
+from clipforensics.jobs.scan import embed
 from clipforensics.models.clip import load_clip, save_clip
 from clipforensics.models.tiny import TINY_CONFIG, tiny_clip
 from clipforensics.train.loop import train
@@ -231,6 +234,24 @@ def test_without_a_test_set_low_score_pairs_are_held_out(world, tmp_path, bank):
     assert "p0003" not in used  # the hunt called it a victim
 
 
+def test_a_run_whose_test_pairs_changed_is_not_resumed(world, tmp_path, bank):
+    case = make_case(world, tmp_path / "bare", test=False, truth=False)
+    embed(case)
+    changes = {"batch": 32, "epochs": 1}
+    context = context_for(
+        case.dir, "repair", "halted", recipe="roclip", changes=changes, measure_cost=False
+    )
+    seen = iter(range(1000))
+    context.should_stop = lambda: next(seen) >= 3
+    assert repair.run(context)["stopped"]
+    tested = json.loads((context.run.dir / preparing.TESTED).read_text())["ids"]
+    held = json.loads((context.run.dir / preparing.HELD_OUT).read_text())["ids"]
+    only_tested = sorted(set(tested) - set(held))
+    case.store.decide("sample", only_tested[0], "suspicious", "ann")
+    with pytest.raises(CaseError, match="picks changed"):
+        go(case, "halted", recipe="roclip", changes=changes, measure_cost=False)
+
+
 def test_a_stopped_repair_keeps_its_checkpoint_and_resumes_exactly(case, bank):
     straight, _, whole = go(case, "straight", measure_cost=False)
     context = context_for(
@@ -317,3 +338,27 @@ def test_wrong_settings_are_one_sentence(case, bank, config, words):
     context = context_for(case.dir, "repair", **config)
     with pytest.raises(ConfigError, match=words):
         repair.run(context)
+
+
+def test_a_checkpoint_becomes_the_suspect_of_a_new_case(case, bank, tmp_path):
+    result, _, context = go(case, changes={**EFT, "steps": 4}, measure_cost=False)
+    checkpoint = context.run.dir / result["checkpoint"]
+    made = adopt(case, context.run, checkpoint, tmp_path / "again")
+    assert made.fingerprints["weights"] == result["checkpoint_sha256"]
+    assert made.fingerprints["data"] == case.fingerprints["data"]
+    assert made.truth.poisoned == case.truth.poisoned
+    assert not made.verify()
+    with pytest.raises(CaseError, match="Choose another folder"):
+        adopt(case, context.run, checkpoint, tmp_path / "again")
+    with pytest.raises(RunError, match=r"Choose one of .*final\.safetensors"):
+        adopt(case, context.run, tmp_path / "evil.safetensors", tmp_path / "other")
+    checkpoint.write_bytes(b"not weights")
+    with pytest.raises(ForensicsError):
+        adopt(case, context.run, checkpoint, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_plain_epoch_is_timed_on_a_copy(case):
+    before = case.suspect("cpu").fingerprint
+    assert time_plain_epoch(case, "cpu") > 0
+    assert case.suspect("cpu").fingerprint == before
