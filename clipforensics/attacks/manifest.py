@@ -173,7 +173,7 @@ def _json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError:
         raise DataError(f"No manifest at {path}. Give the manifest.json of a poisoning.") from None
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         raise DataError(
             f"{path} is no valid JSON. Give the manifest.json of a poisoning."
         ) from None

@@ -174,7 +174,10 @@ class Case:
                 if name == "data":
                     self._compare(name, path, read_pairs(Path(path), root_of(self.settings)).sha256)
                 elif name == "test":
-                    self._compare(name, path, read_pairs(Path(path)).sha256)
+                    test = read_pairs(Path(path))
+                    self._compare(name, path, test.sha256)
+                    if "test_pictures" in self.fingerprints:
+                        self._compare("test_pictures", path, test.pictures_sha256())
                 else:
                     self._compare(name, path)
             except ForensicsError as problem:

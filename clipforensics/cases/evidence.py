@@ -53,7 +53,7 @@ def read_made(folder: Path) -> dict[str, Any]:
         return json.loads((folder / MADE).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CaseError(f"No finished evidence at {folder}. Run the step that makes it.") from None
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         raise CaseError(f"{folder / MADE} is damaged. Remove the folder and run again.") from None
 
 

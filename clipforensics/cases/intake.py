@@ -40,7 +40,8 @@ def examine(settings: CaseSettings) -> Intake:
         _check_truth(Path(settings.truth), pairs, labels)
         found.fingerprints["truth"] = sha256_path(Path(settings.truth))
     if settings.test:
-        found.fingerprints["test"] = _check_test(Path(settings.test), labels).sha256
+        test = _check_test(Path(settings.test), labels)
+        found.fingerprints |= {"test": test.sha256, "test_pictures": test.pictures_sha256()}
     # models come last: they are slow to load, and the mistakes above are the usual ones
     for name, digest in _check_models(settings):
         found.fingerprints[name] = digest

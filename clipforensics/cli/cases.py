@@ -121,11 +121,12 @@ def demo(
 
 
 def verify(case: CaseDir, json: Json = False) -> None:
-    """Check fingerprints and the audit chain; exit code 1 when something differs."""
+    """Check inputs, pictures, evidence and the audit chain; exit code 1 when something differs."""
     from clipforensics.cases.case import Case
+    from clipforensics.jobs.verifying import verify as check
 
     opened = Case.open(case)
-    problems = [*opened.verify(), *map(str, opened.store.verify())]
+    problems = check(opened, progress_line())
     head, entries = opened.store.head()
     answer({"problems": problems, "head": head, "entries": entries}, json)
     if problems:

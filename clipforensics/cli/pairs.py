@@ -81,7 +81,7 @@ def _side_of(pairs) -> int:
     """The side of pictures that already are small squares of one size, else 224."""
     from clipforensics.data.images import read_picture
 
-    height, width = read_picture(pairs.paths[0]).shape[:2]
+    height, width = read_picture(pairs.path(0)).shape[:2]
     return height if height == width and height < 224 else 224
 
 

@@ -13,6 +13,8 @@ from clipforensics.errors import DataError
 
 MAX_PIXELS = 64_000_000
 """Pictures larger than this (8,000 x 8,000) are refused before they are decoded."""
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
+"""Pillow goes by content, not by name, and knows formats that start other programs (EPS)."""
 
 
 def read_picture(path: Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -38,7 +40,7 @@ def decode_picture(
         with warnings.catch_warnings():
             # the size is checked below, by our own and lower limit
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(content)) as picture:
+            with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
                 width, height = picture.size
                 if width * height > max_pixels:
                     raise _too_large(name, f"{width:,} x {height:,}", max_pixels)
@@ -49,7 +51,7 @@ def decode_picture(
     except Image.DecompressionBombError:  # Pillow's own limit, reached while opening
         raise _too_large(name, "far too many", max_pixels) from None
     except UnidentifiedImageError:
-        raise DataError(f"{name} is no picture that can be decoded. Remove its row.") from None
+        raise DataError(f"{name} is no {', '.join(FORMATS)} picture. Remove its row.") from None
     # Pillow's decoders raise almost anything on a damaged file; each of these means just that
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, OverflowError,
             MemoryError, TypeError, AttributeError, ZeroDivisionError) as problem:  # fmt: skip

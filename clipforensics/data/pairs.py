@@ -28,15 +28,16 @@ class Pairs:
     captions: tuple[str, ...]
     paths: tuple[Path, ...]
     truth: tuple[str, ...] | None = None
+    root: Path | None = None  # no picture outside it is opened, whatever links say
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of the table of ids, captions and file names (not of the pixels)."""
+        """Hash of ids, captions and paths below the picture folder (not of the pixels)."""
         seen = hashlib.sha256()
-        for row in zip(self.ids, self.captions, (p.name for p in self.paths), strict=True):
+        for row in zip(self.ids, self.captions, map(self._below_root, self.paths), strict=True):
             for part in row:
                 content = part.encode(errors="surrogatepass")
                 seen.update(len(content).to_bytes(8, "big") + content)
@@ -56,9 +57,38 @@ class Pairs:
             raise DataError(f"No pair has the id {name!r} among {len(self):,}. Check the id.")
         return self._rows[name]
 
+    def _below_root(self, path: Path) -> str:
+        # by text: pathlib's relative_to takes minutes on millions
+        return str(path).removeprefix(f"{self.root}/") if self.root else path.name
+
+    def path(self, row: int) -> Path:
+        """Where a row's picture lies.
+
+        Raises:
+            DataError: a link on the way leads out of the picture folder.
+        """
+        path = self.paths[row]
+        if self.root is not None and not path.resolve().is_relative_to(self.root):
+            raise DataError(
+                f"{path} is a link that leads out of {self.root}. Put the file itself there, or "
+                "remove its row."
+            )
+        return path
+
     def picture(self, row: int, side: int) -> np.ndarray:
         """The framed picture, uint8 [side, side, 3]. Raises DataError if it cannot be read."""
-        return to_frame(read_picture(self.paths[row]), side)
+        return to_frame(read_picture(self.path(row)), side)
+
+    def pictures_sha256(self) -> str:
+        """Hash of all picture files; one that cannot be read counts as empty."""
+        seen = hashlib.sha256()
+        for row in range(len(self)):
+            try:
+                content = self.path(row).read_bytes()
+            except (OSError, DataError):
+                content = b""
+            seen.update(hashlib.sha256(content).digest())
+        return seen.hexdigest()
 
     def frames(self, rows: Sequence[int] | np.ndarray, side: int) -> np.ndarray:
         """Framed pictures of several rows, uint8 [n, side, side, 3]."""
@@ -97,6 +127,7 @@ def read_pairs(
         captions=tuple(row[captions] for row in rows),
         paths=tuple(_inside(table, root, row[images], n) for n, row in enumerate(rows, 2)),
         truth=tuple(row[labels] for row in rows) if labels is not None else None,
+        root=root,
     )
 
 

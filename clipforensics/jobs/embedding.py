@@ -209,7 +209,7 @@ def _decode(
     bad: dict[int, str] = {}
     for place, row in enumerate(rows):
         try:
-            content = _content(pairs.paths[row])
+            content = content_of(pairs.path(row))
             hashes[place] = np.frombuffer(hashlib.sha256(content).digest(), np.uint8)
             frames[place] = to_frame(decode_picture(content, name=str(pairs.paths[row])), side)
         except DataError as problem:
@@ -217,7 +217,8 @@ def _decode(
     return start, frames, hashes, bad
 
 
-def _content(path: Path) -> bytes:
+def content_of(path: Path) -> bytes:
+    """The bytes of a picture file. Raises DataError when it is none, too large or unreadable."""
     try:
         if not path.is_file():  # a named pipe would never end
             raise DataError(f"No picture at {path}. Put the file there, or remove its row.")

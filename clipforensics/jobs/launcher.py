@@ -75,12 +75,17 @@ def resume(run: Run) -> Run:
     """Start an ended run again in its own folder; the job goes on from what it finds there.
 
     Raises:
-        RunError: the process cannot be made.
+        RunError: the run's settings were edited, or the process cannot be made.
     """
     with _turn(run.case_dir):
         _reconcile(run.case_dir)
         if run.status().active:
             return run
+        if run.sha256 != digest({"kind": run.kind, "config": run.config}):
+            raise RunError(
+                f"The settings in {run.dir / 'config.json'} changed since this run began, so it "
+                "cannot go on exactly. Start a new run."
+            )
         for name in ("STOP", "TERM", "process.json"):
             (run.dir / name).unlink(missing_ok=True)
         run.write_status(Status("queued", message="waiting to start again"))

@@ -25,6 +25,7 @@ from clipforensics.errors import RunError
 ACTIVE = ("queued", "running")
 FINAL = ("succeeded", "failed", "cancelled")
 LOG_BYTES_PER_LINE = 2_000
+MOST_JSON_BYTES = 50_000_000
 
 
 class Stopped(RunError):
@@ -157,9 +158,10 @@ class Run:
         """pid and create time of the latest process, or None before it exists."""
         try:
             content = _read_json(self.dir / "process.json")
-            return int(content["pid"]), float(content["created"])
-        except (RunError, KeyError, TypeError, ValueError):
+            pid, created = int(content["pid"]), float(content["created"])
+        except (RunError, KeyError, TypeError, ValueError, OverflowError):
             return None
+        return (pid, created) if 0 < pid < 2**31 else None
 
     def result(self) -> dict[str, Any] | None:
         """What the job returned, or None while there is nothing."""
@@ -212,23 +214,28 @@ class Run:
 
     @property
     def _config(self) -> dict[str, Any]:
-        return _read_json(self.dir / "config.json")
+        content = _read_json(self.dir / "config.json")
+        if not isinstance(content.get("config", {}), dict):
+            raise RunError(f"{self.dir / 'config.json'} holds no settings. Start the run again.")
+        return content
 
 
 def _record(line: bytes) -> dict[str, Any] | None:
     try:
         value = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
+        if path.stat().st_size > MOST_JSON_BYTES:
+            raise RunError(f"{path} is too large for a run's file. Start the run again.")
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError:
         raise RunError(f"{path} is missing. Start the run again.") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise RunError(f"{path} is no valid JSON. Start the run again.") from None
     if not isinstance(content, dict):
         raise RunError(f"{path} is no JSON object. Start the run again.")

@@ -33,7 +33,7 @@ def _thumbnail(_case: Any, folder: str, pairs_sha256: str, row: int) -> bytes | 
     from clipforensics.errors import DataError
 
     try:
-        return thumbnail(read_picture(_case.pairs.paths[row]))
+        return thumbnail(read_picture(_case.pairs.path(row)))
     except DataError:
         return None
 

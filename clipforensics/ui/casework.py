@@ -78,12 +78,16 @@ def _inputs(case: Any) -> list[dict[str, str]]:
 
 
 def _verify(case: Any) -> None:
-    problems = case.verify() + case.store.verify()
+    from clipforensics.jobs.verifying import verify
+
+    with st.spinner("Comparing inputs, pictures, evidence and decisions…"):
+        problems = verify(case)
     for problem in problems:
         st.error(state.plain(problem), icon=":material/error:")
     if not problems:
         st.success(
-            "Every input and the log of decisions are unchanged.", icon=":material/verified:"
+            "Every input, picture, piece of evidence and decision is unchanged.",
+            icon=":material/verified:",
         )
 
 

@@ -74,7 +74,7 @@ def _raster(points: np.ndarray) -> Any:
 
     from clipforensics.detect.raster import density_raster
 
-    drawn = density_raster(points)
+    drawn = density_raster(points[np.isfinite(points).all(axis=1)])
     shade = np.log1p(drawn.cells)
     shade = np.rint(shade / max(float(shade.max()), 1e-9) * 255).astype(np.uint8)
     x0, x1, y0, y1 = drawn.extent

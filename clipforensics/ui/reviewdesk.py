@@ -74,7 +74,7 @@ def _shown(case: Any, row: int) -> None:
     from clipforensics.errors import DataError
 
     try:
-        picture = read_picture(case.pairs.paths[row])
+        picture = read_picture(case.pairs.path(row))
     except DataError as problem:
         shell.complain(problem)
         return
