@@ -92,7 +92,7 @@ def publish(part: Path, folder: Path, key: Mapping[str, Any], **about: Any) -> N
         if path.is_file() and path.name != MADE
     }
     made = {"key": dict(key), "files": files, "made": utc_now(), "versions": versions(), **about}
-    write_json(part / MADE, made)
+    write_json(part / MADE, made | {"record_sha256": _record_digest(made)})
     for name in (*files, MADE):
         (part / name).chmod(0o444)
     os.chmod(part, 0o755)  # mkdtemp's own 0700 would lock a colleague out
@@ -107,9 +107,17 @@ def publish(part: Path, folder: Path, key: Mapping[str, Any], **about: Any) -> N
 
 
 def check(folder: Path) -> list[str]:
-    """One sentence for each file that is missing or changed since it became evidence."""
+    """One sentence for each file, or the record itself, that is missing or changed since."""
+    try:
+        made = read_made(folder)
+        files = {str(name): str(digest) for name, digest in made["files"].items()}
+        kept = made["record_sha256"]
+    except (CaseError, KeyError, TypeError, AttributeError):
+        return [f"{folder / MADE} is damaged. Remove {folder} and run again."]
     problems = []
-    for name, expected in read_made(folder)["files"].items():
+    if kept != _record_digest(made):
+        problems.append(f"{folder / MADE} was edited. Remove {folder} and run again.")
+    for name, expected in files.items():
         path = folder / name
         if not path.is_file():
             problems.append(f"{path} is missing. Restore it, or remove {folder} and run again.")
@@ -121,6 +129,12 @@ def check(folder: Path) -> list[str]:
                 f"found {found[:12]}…. Restore it, or remove {folder} and run again."
             )
     return problems
+
+
+def _record_digest(made: Mapping[str, Any]) -> str:
+    # through JSON and back, as a reader will see it: tuples become lists there
+    plain = json.loads(json.dumps({k: v for k, v in made.items() if k != "record_sha256"}))
+    return digest(plain)
 
 
 def check_all(case: HasFolder) -> list[str]:

@@ -3,7 +3,7 @@
 import csv
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -28,7 +28,9 @@ class Pairs:
     captions: tuple[str, ...]
     paths: tuple[Path, ...]
     truth: tuple[str, ...] | None = None
-    root: Path | None = None  # no picture outside it is opened, whatever links say
+    root: Path | None = field(
+        default=None, compare=False
+    )  # no picture outside it is opened, whatever links say
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from math import log, sqrt
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 Z_95 = 1.959964
 

@@ -108,3 +108,11 @@ def test_differences_are_amplified_around_grey():
     assert changed[..., 0].tolist() == [[248, 128], [128, 68]]
     assert pictures.gain_of([before], [before]) == 16
     assert pictures.gain_of([before], [before + 155]) == 1
+
+
+def test_a_pair_without_a_place_does_not_hide_the_others(rng):
+    points = rng.normal(size=(50, 2)).astype(np.float32)
+    points[3] = np.nan
+    rank = np.linspace(0, 1, 50)
+    figure = charts.map_figure(points, rank, rank, [str(i) for i in range(50)], np.arange(50))
+    assert len(figure.data) == 2

@@ -109,3 +109,15 @@ def test_a_thumbnail_is_small_and_webp(rng):
     content = thumbnail(rng.integers(0, 256, (64, 32, 3), dtype=np.uint8))
     with Image.open(io.BytesIO(content)) as small:
         assert (small.format, small.size) == ("WEBP", (96, 192))
+
+
+def test_a_format_that_starts_another_program_is_refused_by_content(monkeypatch):
+    def started(*_: object, **__: object) -> None:
+        raise AssertionError("a program was started")
+
+    monkeypatch.setattr("subprocess.Popen", started)
+    for content in (
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n",
+    ):
+        with pytest.raises(DataError, match="is no PNG"):
+            decode_picture(content, name="harmless.png")

@@ -102,3 +102,25 @@ def test_frames_are_the_pictures_in_order(tmp_path, rng):
     assert pairs.row_of("1.png") == 1
     with pytest.raises(DataError, match="No pair has the id"):
         pairs.row_of("9.png")
+
+
+def test_a_link_that_leads_out_is_not_followed(tmp_path):
+    inside = tmp_path / "inside"
+    (inside / "deep").mkdir(parents=True)
+    write_png(tmp_path / "secret.png", np.zeros((4, 4, 3), np.uint8))
+    write_png(inside / "own.png", np.zeros((4, 4, 3), np.uint8))
+    (inside / "link.png").symlink_to(tmp_path / "secret.png")
+    (inside / "deep" / "fine.png").symlink_to(inside / "own.png")
+    (inside / "pairs.csv").write_text("filepath,title\nlink.png,a\ndeep/fine.png,b\n")
+    pairs = read_pairs(inside)
+    with pytest.raises(DataError, match="leads out"):
+        pairs.picture(0, 4)
+    assert pairs.picture(1, 4).shape == (4, 4, 3)
+
+
+def test_equal_names_in_other_folders_are_other_data(tmp_path):
+    hashes = set()
+    for folder in ("x", "y"):
+        (tmp_path / "pairs.csv").write_text(f"id,filepath,title\n1,{folder}/1.png,a\n")
+        hashes.add(read_pairs(tmp_path).sha256)
+    assert len(hashes) == 2

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from clipforensics.cases.case import Case
+from clipforensics.config.attack import PoisonSettings
+from clipforensics.config.settings import parse
 from clipforensics.data import demo_case
 from clipforensics.jobs import demo_weights
 from clipforensics.jobs.demo import demo
@@ -33,7 +35,7 @@ def test_the_record_shows_a_working_backdoor():
     assert measured["ca"] >= 0.95
     assert measured["asr"] >= 0.95
     assert record["poisons"] / record["world"]["pairs"] <= 0.003
-    assert record["poison"] == demo_case.DEMO_POISON.model_dump(mode="json")
+    assert parse(PoisonSettings, record["poison"]) == demo_case.DEMO_POISON
 
 
 @pytest.mark.weights

@@ -1,5 +1,6 @@
 """Runs are processes: started once, stopped in steps, found again, and mourned when they die."""
 
+import json
 import os
 import signal
 import subprocess
@@ -237,3 +238,35 @@ def test_a_damaged_run_hides_no_other(toys, until):
         "damaged",
     )
     assert good.id == run.id
+
+
+def test_an_edited_run_is_not_resumed(toys, until):
+    run = launcher.start(toys, "quick", {**CPU, "seed": 7})
+    until(ended(run))
+    content = json.loads((run.dir / "config.json").read_text())
+    content["config"]["seed"] = 8
+    (run.dir / "config.json").write_text(json.dumps(content))
+    with pytest.raises(RunError, match="changed since this run began"):
+        launcher.resume(run)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("config.json", "[" * 200_000),
+        ("config.json", '{"config": 5, "kind": "scan"}'),
+        ("status.json", "[" * 200_000),
+        ("journal.jsonl", "[" * 200_000 + "\n"),
+        ("process.json", '{"pid": -1, "created": 0}'),
+        ("process.json", '{"pid": 1e999, "created": 0}'),
+    ],
+)
+def test_a_hostile_file_in_a_run_folder_hides_no_other_run(toys, until, name, content):
+    run = launcher.start(toys, "quick", {**CPU, "seed": 7})
+    until(ended(run))
+    bad = Run.create(toys / "runs" / "bad", {"kind": "quick", "config": {}})
+    (bad.dir / name).write_text(content)
+    assert run.id in [found.id for found in launcher.runs(toys)]
+    launcher.reconcile(toys)
+    assert bad.status().state in ("queued", "failed")
+    assert bad.journal()[0] == []

@@ -61,7 +61,7 @@ def test_the_planted_patch_is_verified(toy, court, rng):
     assert found.entropy < 0.3
     assert set(found.flips) == {"found", "random", *CORNERS}
     assert found.n == sum("banana" not in names for names in clean.named)  # none in a denominator
-    assert against_controls(crop, clean, suspect, VerifySettings(), clusters=1) == 0.025
+    assert against_controls(crop, clean, suspect, VerifySettings(), clusters=1) == 1 / 101
 
 
 def test_a_real_object_is_an_object(toy, court, rng):
