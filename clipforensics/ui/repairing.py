@@ -179,14 +179,14 @@ def _cost(case: Any, repair: RepairSettings) -> None:
         live.runs(case.dir, "repair")
     )
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.text(said + (f": about {live.span(found.epochs * each)} here." if each else "."))
+        place = st.empty()
         if not each and st.button(
             "Time a few steps", key="repair.time", icon=":material/timer:", type="tertiary",
             help="Trains a copy of the suspect for six steps; nothing is kept.",
         ):  # fmt: skip
             with st.spinner("Timing a few steps…"):
-                st.session_state[key] = estimating.time_plain_epoch(case, repair.device)
-            st.rerun()
+                each = st.session_state[key] = estimating.time_plain_epoch(case, repair.device)
+        place.text(said + (f": about {live.span(found.epochs * each)} here." if each else "."))
 
 
 def shown_run(case: Any) -> None:

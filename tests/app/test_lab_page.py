@@ -39,7 +39,7 @@ def test_start_poisons_with_what_is_shown(home, launched, visit, attack):
 def test_before_after_and_difference_are_shown(home, visit, attack, shown):
     at = visit("lab")
     at.segmented_control(key="attack").set_value(attack).run()
-    assert len(at.get("imgs")) == shown
+    assert len(at.get("image")) == shown
 
 
 def test_each_trigger_of_three_has_its_own_form_and_target(home, launched, visit):

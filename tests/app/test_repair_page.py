@@ -200,6 +200,7 @@ def test_a_checkpoint_is_chosen_by_its_figures_and_scanned_anew(case, bank, laun
     at = visit("repair", case="tiny")
     at.button(key="repair.start").click().run()
     run = launched[0]
+    at = visit("repair", case="tiny")
     choice = at.selectbox(key=f"checkpoint.{run.id}")
     assert all("clean accuracy 99.50%, ASR 0.20%" in one for one in choice.options)
     at.button(key=f"rescan.{run.id}").click().run()
