@@ -115,12 +115,17 @@ def compare(
         if trusted < settings.theta / 2:
             box = shown_box(region.box_xyxy, height, width)
             found.append(Candidate(names[label], r, box, sure, trusted))
-    found.sort(key=lambda one: -one.confidence)
+    # nested regions are alike in confidence: of those the tightest says most
+    found.sort(key=lambda one: (-round(one.confidence, 2), _area(one.box_xyxy)))
     return Lists(said, seen, suspicious, tuple(found))
 
 
+def _area(box: Box) -> int:
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
 def to_test(candidates: Sequence[Candidate], per_label: int) -> list[Candidate]:
-    """The most confident candidates of each label, no box twice; the rest are never pasted."""
+    """The first candidates of each label, no box twice; the rest are never pasted."""
     boxes: dict[str, set[Box]] = {}
     chosen = []
     for one in candidates:

@@ -73,21 +73,27 @@ def show(case: Any, ranking: Any, name: str) -> None:
 
 
 def _masks(picture: np.ndarray, found: Any) -> None:
+    from clipforensics.oracle.finding import to_test
+
     regions = [region for region in found.regions if region.source != "whole"]
     shown = st.segmented_control(
-        "Masks", ["All", "Betraying", "None"], default="All", key="inspect.masks", required=True,
-        label_visibility="collapsed",
+        "Masks", ["Betraying", "All", "None"], default="Betraying", key="inspect.masks",
+        required=True, label_visibility="collapsed",
     )  # fmt: skip
-    betraying = sorted({one.region for one in found.candidates})
-    if shown == "None":
-        drawn = pictures.webp(picture)
-    elif shown == "Betraying":
-        masks = [found.regions[place].mask for place in betraying]
-        drawn = pictures.webp(pictures.with_masks(picture, masks, range(len(masks))))
+    # dozens of nested masks betray the same thing: outlines of the surest say where it lies
+    surest = [one.region for one in to_test(found.candidates, MOST_SHOWN)[:MOST_SHOWN]]
+    masks = [region.mask for region in regions]
+    if shown == "All":
+        drawn = pictures.with_masks(picture, masks, surest, opacity=0.15)
+    elif shown == "Betraying" and surest:
+        masks = [found.regions[place].mask for place in surest]
+        drawn = pictures.with_masks(picture, masks, range(len(masks)), opacity=0.0)
     else:
-        drawn = pictures.webp(pictures.with_masks(picture, [r.mask for r in regions], betraying))
-    st.image(drawn, width="stretch", alt="The picture with the segmenter's masks")
-    st.text(f"{len(regions)} masks; betraying ones in orange ({len(betraying)}).")
+        drawn = picture
+    st.image(pictures.webp(drawn), width="stretch", alt="The picture with the segmenter's masks")
+    betraying = len({one.region for one in found.candidates})
+    said = f"{len(regions)} masks, {betraying} of them betray a trigger"
+    st.text(f"{said}; the {len(surest)} surest in orange." if surest else f"{said}.")
 
 
 def _labels(case: Any, found: Any) -> None:
@@ -100,7 +106,7 @@ def _labels(case: Any, found: Any) -> None:
             "Label": name, "Suspect, whole": said,
             "Trusted, best region": float(found.p_trusted[:, at].max()),
             "Suspect, best region": _best_region(found, at),
-            "Reading": "✗ no region supports it" if name in unsupported else "✓ seen in the picture",
+            "Reading": "no region supports it" if name in unsupported else "seen in the picture",
         })  # fmt: skip
     st.dataframe(rows, hide_index=True, width="stretch", column_config=_shares(rows))
     others = [name for name in _seen_elsewhere(case, found) if name not in dict(found.said)]
@@ -150,8 +156,8 @@ def _regions(case: Any, picture: np.ndarray, found: Any) -> None:
 
 def _reading(betraying: bool, agree: bool) -> str:
     if betraying:
-        return "✗ betrays a trigger"
-    return "✓ agree" if agree else "differ"
+        return "betrays a trigger"
+    return "agree" if agree else "differ"
 
 
 def _shares(rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def test_one_picture_shows_masks_lists_and_regions(case, visit, monkeypatch):
 
     monkeypatch.setattr(SmallSamSegmenter, "segment", segment)
     at = visit("triggers", case="tiny", pair=case.pairs.ids[0])
-    assert any("masks; betraying ones in orange" in one.value for one in at.text)
+    assert any("of them betray a trigger" in one.value for one in at.text)
     tables = [list(frame.value.columns) for frame in at.dataframe]
     assert ["Label", "Suspect, whole", "Trusted, best region"] == tables[0][:3]
     assert ["Region", "Area", "Trusted finds"] == tables[1][:3]
