@@ -1,11 +1,14 @@
 """The door embeddings come through: checked, cast, normalized, exact copies found."""
 
+import contextlib
 import hashlib
+import mmap
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, UInt64
 
 from clipforensics.errors import DataError
 
@@ -102,23 +105,63 @@ class Copies:
 def find_copies(x: np.ndarray, normalize: bool = False) -> Copies:
     """Find exact copies among embeddings [n, d], in chunks.
 
-    Rows are compared by a 128-bit digest, since an adversary may have chosen them; 0 and -0 are
-    equal, and a float16 file has the copies that the same values have as float32.
+    Rows that share a cheap mark are compared by a 128-bit digest, since an adversary may have
+    chosen them; 0 and -0 are equal, and a float16 file has the copies that the same values have
+    as float32.
     """
-    digests = b"".join(
-        hashlib.blake2b(row.tobytes(), digest_size=DIGEST_BYTES).digest()
-        for _, rows in _chunks(x)
-        for row in (unit_rows(rows) if normalize else as_float(rows)) + 0.0
-    )
-    seen = np.frombuffer(digests, dtype=f"V{DIGEST_BYTES}")
-    _, first, place = np.unique(seen, return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    position = np.empty_like(order)
-    position[order] = np.arange(len(order))
-    return Copies(first[order].astype(np.int64), position[place].astype(np.int64))
+    marks = _marks(x, normalize)
+    order = np.argsort(marks, kind="stable")
+    same = marks[order[1:]] == marks[order[:-1]]
+    alike = np.zeros(len(x), bool)
+    alike[order[1:][same]] = alike[order[:-1][same]] = True
+    first = np.arange(len(x))
+    seen: dict[bytes, int] = {}
+    for row in np.flatnonzero(alike):
+        first[row] = seen.setdefault(_digest(x, int(row), normalize), int(row))
+    release(x)
+    kept, place = np.unique(first, return_inverse=True)
+    return Copies(kept.astype(np.int64), place.astype(np.int64))
+
+
+def _marks(x: np.ndarray, normalize: bool) -> UInt64[np.ndarray, " n"]:
+    """Equal rows have equal marks; others differ but for a chance of about 1 in 2^32 a pair.
+
+    The factors come from the system, so nobody can choose rows that share a mark.
+    """
+    words = x.shape[1] * (2 if x.dtype == np.float64 else 1)
+    factors = np.frombuffer(os.urandom(8 * words), np.uint64) | np.uint64(1)
+    marks = np.empty(len(x), np.uint64)
+    for start, rows in _chunks(x):
+        rows = (unit_rows(rows) if normalize else as_float(rows)) + np.float32(0)  # -0 is 0
+        bits = rows.view(np.uint32).reshape(len(rows), words)
+        marks[start : start + len(rows)] = np.einsum("nd,d->n", bits, factors, dtype=np.uint64)
+    return marks
+
+
+def _digest(x: np.ndarray, row: int, normalize: bool) -> bytes:
+    one = x[row : row + 1]
+    one = (unit_rows(one) if normalize else as_float(one)) + np.float32(0)
+    return hashlib.blake2b(one.tobytes(), digest_size=DIGEST_BYTES).digest()
+
+
+def release(x: np.ndarray) -> None:
+    """Hand the pages of a memory-mapped file back, so that a file never fills the memory.
+
+    They stay in the system's cache and come back when read. Arrays in memory are left alone.
+    """
+    while x is not None:
+        held = getattr(x, "_mmap", None)
+        if held is not None:
+            if getattr(x, "mode", "") == "c":
+                return  # copy on write: what was changed lives in these pages alone
+            with contextlib.suppress(ValueError, OSError, AttributeError):
+                held.madvise(mmap.MADV_DONTNEED)
+            return
+        x = x.base if isinstance(x, np.ndarray) else None
 
 
 def _chunks(x: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     step = max(1, CHUNK_NUMBERS // x.shape[1])
     for start in range(0, len(x), step):
         yield start, np.asarray(x[start : start + step])
+        release(x)

@@ -4,17 +4,18 @@ With more poisons than k in the reference, a poison's neighbours are the other p
 looks normal. A random reference set thins them out; averaging a few draws steadies the ranking.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from clipforensics.config.detect import DETECTORS, DensitySettings, ReferenceSettings
-from clipforensics.detect.density import SCORES, neighbours_needed
-from clipforensics.detect.embeddings import Copies, check_embeddings, find_copies, take
+from clipforensics.detect.density import FROM_NEIGHBOURS, SCORES, neighbours_needed
+from clipforensics.detect.embeddings import Copies, check_embeddings, find_copies, release, take
 from clipforensics.detect.forest import isolation_forest
-from clipforensics.detect.neighbours import check_k
+from clipforensics.detect.neighbours import check_k, neighbours
+from clipforensics.detect.workers import each_in_turn
 from clipforensics.errors import ConfigError, DataError, RunError
 
 Progress = Callable[[int, int], None]
@@ -36,6 +37,20 @@ class Scores:
     mean: np.ndarray
     spread: np.ndarray
     info: dict[str, Any]
+
+
+@dataclass
+class State:
+    """How far scoring is, so that a killed one goes on where it was.
+
+    Attributes:
+        done: reference sets finished.
+        mean, square: float64 [scores, different rows], Welford's sums over the draws so far.
+    """
+
+    done: int
+    mean: np.ndarray
+    square: np.ndarray
 
 
 def score(
@@ -65,34 +80,99 @@ def score(
         DataError: x is no table of finite floats, or all its rows are equal.
         RunError: stopped on request.
     """
-    if detector not in DETECTORS:
-        raise ConfigError(f"Unknown detector {detector!r}; known are {', '.join(DETECTORS)}.")
+    return score_each(x, [(detector, density)], reference, progress, stop)[0]
+
+
+def score_each(
+    x: np.ndarray,
+    asked: Sequence[tuple[str, DensitySettings]],
+    reference: ReferenceSettings,
+    progress: Progress | None = None,
+    stop: Callable[[], bool] | None = None,
+    state: State | None = None,
+    keep: Callable[[State], None] | None = None,
+    copies: Copies | None = None,
+) -> list[Scores]:
+    """Several scores of the same draws, from one neighbour search per reference set; see `score`.
+
+    Args:
+        x, reference, progress, stop: as `score`.
+        asked: detector and neighbour settings of each score.
+        state: what `keep` was given last by an earlier attempt with the same arguments.
+        keep: given the state after each set; it may store it or not. Not a copy: read it at once.
+        copies: which rows count as one, if not the exact copies alone.
+
+    Returns:
+        One answer for each score asked, in that order; each equals `score` of its own.
+
+    Raises:
+        ConfigError, DataError, RunError: as `score`.
+    """
+    for detector, _ in asked:
+        if detector not in DETECTORS:
+            raise ConfigError(f"Unknown detector {detector!r}; known are {', '.join(DETECTORS)}.")
     check_embeddings(x, reference.normalize)
-    copies = find_copies(x, reference.normalize)
-    plan = _plan(copies, detector, density, reference)
-    mean, square = np.zeros(plan.rows), np.zeros(plan.rows)
-    for draw in range(plan.draws):
-        rng = np.random.default_rng([reference.seed, draw])
-        order = np.arange(plan.rows) if plan.sets == 1 else rng.permutation(plan.rows)
-        for done, rows in enumerate(np.array_split(order, plan.sets), start=draw * plan.sets):
-            if stop is not None and stop():
-                raise RunError(
-                    f"Scoring by {detector} was stopped after {done} of {plan.total} reference "
-                    "sets; nothing was kept. Start it again to score from the beginning."
-                )
-            rows = np.sort(rows)  # ascending: a memory-mapped file is read in one direction
-            part = take(x, copies.first[rows], reference.normalize)
-            value = _transformed(detector, part, density, seed=int(rng.integers(2**31)))
-            # Welford: mean and squared deviation without keeping every draw
-            step = value - mean[rows]
-            mean[rows] += step / (draw + 1)
-            square[rows] += step * (value - mean[rows])
-            if progress is not None:
-                progress(done + 1, plan.total)
+    copies = copies or find_copies(x, reference.normalize)
+    plan = _plan(copies, asked, reference)
+    state = state or State(0, *np.zeros((2, len(asked), plan.rows)))
+
+    def values(task: tuple[np.ndarray, int]) -> np.ndarray:
+        part = take(x, copies.first[task[0]], reference.normalize)
+        return _transformed(asked, part, seed=task[1])
+
+    for draw in range(state.done // plan.sets, plan.draws):
+        tasks = _tasks(plan, reference.seed, draw)[state.done - draw * plan.sets :]
+        with each_in_turn(values, tasks, _work(plan, x.shape[1])) as answers:
+            for rows, _ in tasks:
+                if stop is not None and stop():
+                    raise RunError(
+                        f"Scoring by {', '.join(dict(asked))} was stopped after {state.done} of "
+                        f"{plan.total} reference sets."
+                    )
+                # Welford: mean and squared deviation without keeping every draw
+                value = next(answers)
+                step = value - state.mean[:, rows]
+                state.mean[:, rows] += step / (draw + 1)
+                state.square[:, rows] += step * (value - state.mean[:, rows])
+                state.done += 1
+                release(x)
+                if keep is not None:
+                    keep(state)
+                if progress is not None:
+                    progress(state.done, plan.total)
+    return [
+        _answer(x, copies, plan, one, reference, state.mean[at], state.square[at])
+        for at, one in enumerate(asked)
+    ]
+
+
+def _answer(
+    x: np.ndarray,
+    copies: Copies,
+    plan: "_Plan",
+    asked: tuple[str, DensitySettings],
+    reference: ReferenceSettings,
+    mean: np.ndarray,
+    square: np.ndarray,
+) -> Scores:
     spread = np.sqrt(square / max(1, plan.draws - 1))
-    mean = mean if detector == "dao" else np.exp(mean)
-    info = _info(x, copies, plan, detector, density, reference)
+    mean = mean if asked[0] == "dao" else np.exp(mean)
+    info = _info(x, copies, plan, *asked, reference)
     return Scores(mean[copies.place], spread[copies.place], info)
+
+
+def _tasks(plan: "_Plan", seed: int, draw: int) -> list[tuple[np.ndarray, int]]:
+    """The reference sets of a draw, each with a seed of its own for a forest."""
+    rng = np.random.default_rng([seed, draw])
+    order = np.arange(plan.rows) if plan.sets == 1 else rng.permutation(plan.rows)
+    # ascending: a memory-mapped file is read in one direction
+    sets = [np.sort(rows) for rows in np.array_split(order, plan.sets)]
+    return [(rows, int(rng.integers(2**31))) for rows in sets]
+
+
+def _work(plan: "_Plan", width: int) -> float:
+    """Multiplications in one reference set."""
+    return float(plan.sizes[1]) ** 2 * width
 
 
 @dataclass(frozen=True)
@@ -111,7 +191,7 @@ class _Plan:
 
 
 def _plan(
-    copies: Copies, detector: str, density: DensitySettings, reference: ReferenceSettings
+    copies: Copies, asked: Sequence[tuple[str, DensitySettings]], reference: ReferenceSettings
 ) -> _Plan:
     rows, given, size = len(copies.first), len(copies.place), reference.reference_size
     if rows == 1 < given:
@@ -121,9 +201,11 @@ def _plan(
         )
     sets = 1 if size == "all" else max(1, rows // size)
     # one set holds every row: a density is then the same in every draw, a forest is not
-    plan = _Plan(rows, sets, 1 if sets == 1 and detector != "iforest" else reference.draws)
-    if detector != "iforest":
-        _check_sets(plan, neighbours_needed(detector, density), given)
+    forests = any(name == "iforest" for name, _ in asked)
+    plan = _Plan(rows, sets, 1 if sets == 1 and not forests else reference.draws)
+    for name, density in asked:
+        if name != "iforest":
+            _check_sets(plan, neighbours_needed(name, density), given)
     return plan
 
 
@@ -142,12 +224,21 @@ def _check_sets(plan: _Plan, k: int, given: int) -> None:
     check_k(k, plan.rows)
 
 
-def _transformed(detector: str, x: np.ndarray, density: DensitySettings, seed: int) -> np.ndarray:
-    """Scores on the scale that draws are averaged on."""
-    if detector == "iforest":
-        return np.log(isolation_forest(x, seed))
-    value = SCORES[detector](x, density)
-    return value if detector == "dao" else np.log(value)
+def _transformed(
+    asked: Sequence[tuple[str, DensitySettings]], x: np.ndarray, seed: int
+) -> np.ndarray:
+    """Scores [asked, rows] on the scale that draws are averaged on."""
+    densities = [neighbours_needed(*one) for one in asked if one[0] != "iforest"]
+    near = neighbours(x, max(densities)) if len(densities) > 1 else None
+    out = np.empty((len(asked), len(x)))
+    for at, (name, density) in enumerate(asked):
+        if name == "iforest":
+            out[at] = isolation_forest(x, seed)
+        else:
+            out[at] = FROM_NEIGHBOURS[name](*near, density) if near else SCORES[name](x, density)
+        if name != "dao":
+            np.log(out[at], out=out[at])
+    return out
 
 
 def _info(
