@@ -73,6 +73,11 @@ class ReferenceSettings(Settings):
         title="Normalize features",
         description="score by angle alone; raw features keep the length, which a trigger raises",
     )
+    captions: bool = Field(
+        default=False,
+        title="Captions in the reference",
+        description="caption embeddings join the reference sets, as the authors' script does",
+    )
 
     @field_validator("reference_size", mode="before")
     @classmethod

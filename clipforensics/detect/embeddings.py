@@ -4,27 +4,31 @@ import contextlib
 import hashlib
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int64, UInt64
 
-from clipforensics.errors import DataError
+from clipforensics.errors import DataError, RunError
 
 CHUNK_NUMBERS = 4_000_000  # read at a time, so that a memory-mapped file never loads whole
 DIGEST_BYTES = 16
 
 
-def check_embeddings(x: np.ndarray, normalize: bool = False) -> None:
+def check_embeddings(
+    x: np.ndarray, normalize: bool = False, stop: Callable[[], bool] | None = None
+) -> None:
     """Refuse what no detector can score.
 
     Args:
         x: embeddings [n, d], in memory or memory-mapped; read once, in chunks.
         normalize: rows will be divided by their length, so zero vectors are refused too.
+        stop: asked all along; true ends the reading.
 
     Raises:
         DataError: not a table, not floating point, empty, NaN, infinity, or (if normalize) a zero.
+        RunError: stopped on request.
     """
     if x.ndim != 2:
         raise DataError(
@@ -41,7 +45,7 @@ def check_embeddings(x: np.ndarray, normalize: bool = False) -> None:
             "Embed the pairs first."
         )
     broken, zero = [], []
-    for start, rows in _chunks(x):
+    for start, rows in _chunks(x, stop):
         broken.extend(start + np.flatnonzero(~np.isfinite(rows).all(axis=1)))
         zero.extend(start + np.flatnonzero(~rows.any(axis=1)) if normalize else ())
     if broken:
@@ -102,14 +106,16 @@ class Copies:
         return sorted(groups, key=len, reverse=True)
 
 
-def find_copies(x: np.ndarray, normalize: bool = False) -> Copies:
+def find_copies(
+    x: np.ndarray, normalize: bool = False, stop: Callable[[], bool] | None = None
+) -> Copies:
     """Find exact copies among embeddings [n, d], in chunks.
 
     Rows that share a cheap mark are compared by a 128-bit digest, since an adversary may have
     chosen them; 0 and -0 are equal, and a float16 file has the copies that the same values have
     as float32.
     """
-    marks = _marks(x, normalize)
+    marks = _marks(x, normalize, stop)
     order = np.argsort(marks, kind="stable")
     same = marks[order[1:]] == marks[order[:-1]]
     alike = np.zeros(len(x), bool)
@@ -123,7 +129,9 @@ def find_copies(x: np.ndarray, normalize: bool = False) -> Copies:
     return Copies(kept.astype(np.int64), place.astype(np.int64))
 
 
-def _marks(x: np.ndarray, normalize: bool) -> UInt64[np.ndarray, " n"]:
+def _marks(
+    x: np.ndarray, normalize: bool, stop: Callable[[], bool] | None
+) -> UInt64[np.ndarray, " n"]:
     """Equal rows have equal marks; others differ but for a chance of about 1 in 2^32 a pair.
 
     The factors come from the system, so nobody can choose rows that share a mark.
@@ -131,7 +139,7 @@ def _marks(x: np.ndarray, normalize: bool) -> UInt64[np.ndarray, " n"]:
     words = x.shape[1] * (2 if x.dtype == np.float64 else 1)
     factors = np.frombuffer(os.urandom(8 * words), np.uint64) | np.uint64(1)
     marks = np.empty(len(x), np.uint64)
-    for start, rows in _chunks(x):
+    for start, rows in _chunks(x, stop):
         rows = (unit_rows(rows) if normalize else as_float(rows)) + np.float32(0)  # -0 is 0
         bits = rows.view(np.uint32).reshape(len(rows), words)
         marks[start : start + len(rows)] = np.einsum("nd,d->n", bits, factors, dtype=np.uint64)
@@ -160,8 +168,12 @@ def release(x: np.ndarray) -> None:
         x = x.base if isinstance(x, np.ndarray) else None
 
 
-def _chunks(x: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+def _chunks(
+    x: np.ndarray, stop: Callable[[], bool] | None = None
+) -> Iterator[tuple[int, np.ndarray]]:
     step = max(1, CHUNK_NUMBERS // x.shape[1])
     for start in range(0, len(x), step):
+        if stop is not None and stop():
+            raise RunError(f"Stopped while reading the embeddings, at row {start:,}.")
         yield start, np.asarray(x[start : start + step])
         release(x)

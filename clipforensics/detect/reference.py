@@ -19,6 +19,8 @@ from clipforensics.detect.workers import each_in_turn
 from clipforensics.errors import ConfigError, DataError, RunError
 
 Progress = Callable[[int, int], None]
+LONG_ROWS = 4096
+"""Rows from which a stop is asked for within a reference set too."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ def score_each(
     state: State | None = None,
     keep: Callable[[State], None] | None = None,
     copies: Copies | None = None,
+    captions: np.ndarray | None = None,
 ) -> list[Scores]:
     """Several scores of the same draws, from one neighbour search per reference set; see `score`.
 
@@ -101,6 +104,8 @@ def score_each(
         state: what `keep` was given last by an earlier attempt with the same arguments.
         keep: given the state after each set; it may store it or not. Not a copy: read it at once.
         copies: which rows count as one, if not the exact copies alone.
+        captions: caption embeddings [n, d], which join the reference set of their own rows, each
+            different one once, and are not scored; the authors' released script does so.
 
     Returns:
         One answer for each score asked, in that order; each equals `score` of its own.
@@ -111,14 +116,23 @@ def score_each(
     for detector, _ in asked:
         if detector not in DETECTORS:
             raise ConfigError(f"Unknown detector {detector!r}; known are {', '.join(DETECTORS)}.")
-    check_embeddings(x, reference.normalize)
-    copies = copies or find_copies(x, reference.normalize)
+    for table in (x,) if captions is None else (x, captions):
+        check_embeddings(table, reference.normalize, _if_long(stop, table))
+    if captions is not None and captions.shape != x.shape:
+        raise DataError(
+            f"Captions need the shape of the pictures, {list(x.shape)}, got {list(captions.shape)}."
+        )
+    copies = copies or find_copies(x, reference.normalize, _if_long(stop, x))
     plan = _plan(copies, asked, reference)
     state = state or State(0, *np.zeros((2, len(asked), plan.rows)))
 
     def values(task: tuple[np.ndarray, int]) -> np.ndarray:
-        part = take(x, copies.first[task[0]], reference.normalize)
-        return _transformed(asked, part, seed=task[1])
+        rows = copies.first[task[0]]
+        part = take(x, rows, reference.normalize)
+        if captions is not None:
+            also = take(captions, rows, reference.normalize)
+            part = np.vstack([part, also[find_copies(also).first]])
+        return _transformed(asked, part, task[1], stop)[:, : len(rows)]
 
     for draw in range(state.done // plan.sets, plan.draws):
         tasks = _tasks(plan, reference.seed, draw)[state.done - draw * plan.sets :]
@@ -168,6 +182,11 @@ def _tasks(plan: "_Plan", seed: int, draw: int) -> list[tuple[np.ndarray, int]]:
     # ascending: a memory-mapped file is read in one direction
     sets = [np.sort(rows) for rows in np.array_split(order, plan.sets)]
     return [(rows, int(rng.integers(2**31))) for rows in sets]
+
+
+def _if_long(stop: Callable[[], bool] | None, x: np.ndarray) -> Callable[[], bool] | None:
+    """Whether to ask in the middle: only what takes longer than a moment."""
+    return stop if len(x) > LONG_ROWS else None
 
 
 def _work(plan: "_Plan", width: int) -> float:
@@ -225,11 +244,21 @@ def _check_sets(plan: _Plan, k: int, given: int) -> None:
 
 
 def _transformed(
-    asked: Sequence[tuple[str, DensitySettings]], x: np.ndarray, seed: int
+    asked: Sequence[tuple[str, DensitySettings]],
+    x: np.ndarray,
+    seed: int,
+    stop: Callable[[], bool] | None,
 ) -> np.ndarray:
     """Scores [asked, rows] on the scale that draws are averaged on."""
     densities = [neighbours_needed(*one) for one in asked if one[0] != "iforest"]
-    near = neighbours(x, max(densities)) if len(densities) > 1 else None
+    stop, near = _if_long(stop, x), None
+
+    def watch(done: int, total: int) -> None:
+        if stop is not None and stop():
+            raise RunError(f"Stopped while finding neighbours, after {done:,} of {total:,} rows.")
+
+    if len(densities) > 1 or (densities and stop is not None):
+        near = neighbours(x, max(densities), progress=watch)
     out = np.empty((len(asked), len(x)))
     for at, (name, density) in enumerate(asked):
         if name == "iforest":

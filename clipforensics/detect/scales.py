@@ -14,8 +14,8 @@ from jaxtyping import Float, Float64, Int64
 
 from clipforensics.config.detect import DensitySettings, ReferenceSettings, ScaleSettings
 from clipforensics.detect.embeddings import Copies, check_embeddings, find_copies
+from clipforensics.detect.neighbours import check_k
 from clipforensics.detect.reference import Progress, State, score_each
-from clipforensics.errors import ConfigError
 
 LEAST_SHARE = 8  # a set holds at least so many times k rows
 LEAST_SETS = 4  # a larger reference size leaves too few different sets in a draw
@@ -63,8 +63,10 @@ class ScaleScores:
 def scales_for(n: int, cfg: ScaleSettings) -> tuple[Scale, ...]:
     """The scales that n different rows allow: sets of at least 8k rows, at least four a draw.
 
+    Where none fits, the whole set with the fewest neighbours is the only scale.
+
     Raises:
-        ConfigError: not even the smallest scale fits.
+        ConfigError: not even that fits.
     """
     found = tuple(
         Scale(size, k)
@@ -73,11 +75,8 @@ def scales_for(n: int, cfg: ScaleSettings) -> tuple[Scale, ...]:
         if LEAST_SHARE * k <= size and LEAST_SETS * size <= n
     )
     if not found:
-        least = LEAST_SETS * max(min(cfg.reference_sizes), LEAST_SHARE * min(cfg.neighbours))
-        raise ConfigError(
-            f"The smallest scale needs {least:,} different embeddings, got {n:,}. Give smaller "
-            "reference sizes, or score by one detector against the whole set (reference size all)."
-        )
+        check_k(min(cfg.neighbours), n)
+        return (Scale(n, min(cfg.neighbours)),)
     return found
 
 
@@ -89,6 +88,7 @@ def score_scales(
     state: State | None = None,
     keep: Callable[[State], None] | None = None,
     copies: Copies | None = None,
+    captions: np.ndarray | None = None,
 ) -> ScaleScores:
     """Score every embedding at every scale and combine; no truth is read, no scale is chosen.
 
@@ -98,7 +98,7 @@ def score_scales(
     wrong ones (LOF, AUROC over our trials: up to .33 below the best scale; the maximum: .01).
 
     Args:
-        x, progress, stop, copies: as `reference.score_each`.
+        x, progress, stop, copies, captions: as `reference.score_each`.
         cfg: reference sizes, neighbours, score, draws, seed, features.
         state: what `keep` was given last by an earlier attempt with the same arguments.
         keep: given the state after each reference set, as in `reference.score_each`.
@@ -113,7 +113,7 @@ def score_scales(
     state = state or State(0, *np.zeros((2, len(scales), len(copies.first))))
     infos = []
     for size, own, begun in work.parts():
-        done = min(max(state.done - begun, 0), work.sets(size) * cfg.draws)
+        done = min(max(state.done - begun, 0), work.sets(size))
         part = State(done, state.mean[own], state.square[own])  # views: filled in place
 
         def kept(part: State, begun: int = begun) -> None:
@@ -129,7 +129,7 @@ def score_scales(
         reference = ReferenceSettings(
             reference_size=size, draws=cfg.draws, seed=cfg.seed, normalize=cfg.normalize
         )
-        found = score_each(x, asked, reference, told, stop, part, kept, copies)
+        found = score_each(x, asked, reference, told, stop, part, kept, copies, captions)
         infos += [one.info for one in found]
     mean, spread = np.exp(state.mean), np.sqrt(state.square / max(1, cfg.draws - 1))
     z = np.array([robust_z(one) for one in state.mean])
@@ -165,10 +165,11 @@ class _Work:
 
     @property
     def total(self) -> int:
-        return sum(self.sets(size) for size in self.sizes) * self.draws
+        return sum(self.sets(size) for size in self.sizes)
 
     def sets(self, size: int) -> int:
-        return max(1, self.rows // size)
+        """Reference sets of this size, in all draws; the whole set is drawn once."""
+        return max(1, self.rows // size * self.draws) if self.rows >= 2 * size else 1
 
     def parts(self) -> list[tuple[int, slice, int]]:
         """Reference size, its scales, and how many sets come before its own."""
@@ -176,7 +177,7 @@ class _Work:
         for size in self.sizes:
             count = sum(scale.reference_size == size for scale in self.scales)
             parts.append((size, slice(at, at + count), begun))
-            at, begun = at + count, begun + self.sets(size) * self.draws
+            at, begun = at + count, begun + self.sets(size)
         return parts
 
 

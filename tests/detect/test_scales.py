@@ -55,7 +55,9 @@ def test_shuffling_rows_of_one_set_shuffles_the_combination(rng):
 
 
 def test_robust_z_by_hand():
-    np.testing.assert_allclose(robust_z(np.array([0.0, 1, 2, 3, 9])), np.array([-2, -1, 0, 1, 7]) / 1.4826)
+    np.testing.assert_allclose(
+        robust_z(np.array([0.0, 1, 2, 3, 9])), np.array([-2, -1, 0, 1, 7]) / 1.4826
+    )
     assert robust_z(np.array([1.0, 1, 1, 5])).tolist() == [0, 0, 0, 0]
 
 
@@ -79,8 +81,23 @@ def test_an_interrupted_scan_goes_on_to_the_same_scores(world):
 
 
 def test_scales_that_do_not_fit_are_left_out_and_none_is_an_error():
-    assert scales_for(600, CFG) == (Scale(64, 4), Scale(64, 8), Scale(128, 4), Scale(128, 8), Scale(128, 16))
-    with pytest.raises(ConfigError, match="smallest scale needs 256 different embeddings, got 255"):
-        scales_for(255, CFG)
+    assert scales_for(600, CFG) == (
+        Scale(64, 4),
+        Scale(64, 8),
+        Scale(128, 4),
+        Scale(128, 8),
+        Scale(128, 16),
+    )
+    assert scales_for(255, CFG) == (Scale(255, 4),)
+    with pytest.raises(ConfigError, match="k=4 needs at least 5 embeddings, got 3"):
+        scales_for(3, CFG)
     with pytest.raises(ConfigError, match="at least 2"):
         parse(ScaleSettings, {"neighbours": [0]})
+
+
+def test_a_small_set_is_its_own_only_scale(rng):
+    x = rng.normal(size=(60, 3))
+    found = score_scales(x, CFG)
+    alone = score(x, "lof", DensitySettings(k=4), ReferenceSettings(reference_size="all"))
+    np.testing.assert_allclose(found.mean[0], alone.mean, rtol=1e-12)
+    assert np.isfinite(found.combined).all()

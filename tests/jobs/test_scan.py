@@ -300,7 +300,7 @@ def test_scores_are_those_of_the_detector_and_kept(embedded, monkeypatch):
     np.testing.assert_array_equal(found.spread, right.spread)
     assert found.info == json.loads(json.dumps(right.info))
     assert scan.is_scored(embedded, "slof", K4, reference)
-    monkeypatch.setattr(scoring.reference_sets, "score", None)
+    monkeypatch.setattr(scoring, "score_each", None)
     np.testing.assert_array_equal(scan.scores(embedded, "slof", K4, reference).mean, right.mean)
 
 
