@@ -21,6 +21,7 @@ GRAM_ROWS = 4096  # a set up to this size is searched through its products with 
 GRAM_BLOCK = 256  # rows of products ranked at a time
 BLOCK_NUMBERS = 200_000  # differences held at a time: they stay in the processor's cache
 CANDIDATES = 1_000_000  # held at a time
+CELLS, ROWS_PER_CELL, PROBES = 256, 40, 8  # of an inverted file; recall .998 at 50,000 rows
 
 
 class Neighbours(NamedTuple):
@@ -92,6 +93,47 @@ def whole_set_graph(
     """
     dist, ids = neighbours(x, k, progress=progress)
     return Neighbours(dist.astype(np.float32), ids)
+
+
+def approximate_neighbours(x: Float[np.ndarray, "n d"], k: int, seed: int = 0) -> Neighbours:
+    """Neighbours from the nearest cells of an inverted file; some may be missed, none invented.
+
+    Distances of those found are exact. Rows whose cells hold fewer than k others are searched
+    among all rows.
+
+    Returns:
+        As `neighbours`.
+
+    Raises:
+        ConfigError, DataError: as `neighbours`.
+    """
+    import faiss
+
+    check_embeddings(x)
+    check_k(k, len(x))
+    search = _Search(as_float(x))
+    cells = max(1, min(CELLS, len(x) // ROWS_PER_CELL))
+    quantizer = faiss.IndexFlatL2(x.shape[1])
+    index = faiss.IndexIVFFlat(quantizer, x.shape[1], cells)
+    index.cp.seed, index.nprobe = seed + 1, PROBES
+    index.train(search.centred)
+    index.add(search.centred)
+    wanted = min(k + 1 + SPARE, len(x))
+    dist, ids = np.empty((len(x), k)), np.empty((len(x), k), dtype=np.int64)
+    for start in range(0, len(x), QUERIES):
+        rows = np.arange(start, min(start + QUERIES, len(x)))
+        _, found = index.search(search.centred[rows], wanted)
+        whole = (found >= 0).all(axis=1)
+        for some, candidates in ((rows[whole], found[whole]), (rows[~whole], None)):
+            if not len(some):
+                continue
+            queries = search.points[some]
+            if candidates is None:
+                dist[some], ids[some] = search.nearest(as_float(x[some]), k, some)
+            else:
+                square, ids[some] = search._closest(queries, candidates, k, some)
+                dist[some] = np.ldexp(np.sqrt(square), search.exponent)
+    return Neighbours(dist, ids)
 
 
 def check_k(k: int, n: int, alone: bool = True) -> None:

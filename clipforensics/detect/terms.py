@@ -60,7 +60,6 @@ def over_represented(captions: Sequence[str], flagged: Bool[np.ndarray, " n"]) -
         different[words] = different.get(words, False) or flag
     total = Counter(term for words in different for term in set(_terms(words)))
     hits = Counter(term for words, flag in different.items() if flag for term in set(_terms(words)))
-    n, drawn = len(different), sum(different.values())
     return _tested(total, hits, n=len(different), drawn=sum(different.values()))
 
 

@@ -3,16 +3,16 @@
 A name that leads here is a *suspected* target label: a candidate for the trigger test, no more.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 
 from clipforensics.cases.case import Case
 from clipforensics.detect.terms import (
+    MAX_SHARE,
     Term,
     benjamini_hochberg,
-    over_represented,
     over_represented_names,
     terms_of,
 )
@@ -21,6 +21,7 @@ from clipforensics.detect.thresholds import top_n
 CUTS = (25, 50, 100, 200, 400, 800)
 """Rows from the top that are looked at; what hides at one cut may show at another."""
 MAX_CUT_SHARE = 0.05
+MAX_LABEL_SHARE = 0.5  # a label in more of the captions is not tested
 MAX_Q = 0.01
 SHOWN = 8
 EXAMPLES = 12
@@ -43,18 +44,18 @@ def suspected_labels(case: Case, rankings: dict[str, np.ndarray]) -> dict[str, A
         Labels of q above .01 are left out.
     """
     captions = case.pairs.captions
-    named = [tuple(case.labels.named_in(caption)) for caption in captions]
-    kept = {name: _different(score, captions) for name, score in rankings.items()}
-    labels = _ranked(
-        rankings, kept, lambda rows, flags: over_represented_names([named[r] for r in rows], flags)
-    )
-    terms = _ranked(
-        rankings, kept, lambda rows, flags: over_represented([captions[r] for r in rows], flags)
-    )
+    labelled = {one: tuple(case.labels.named_in(one)) for one in set(captions)}
+    named = [labelled[one] for one in captions]
+    held = {one: terms_of(one) for one in labelled}
+    words = [held[one] for one in captions]
+    labels, terms = [], []
+    for detector, score in rankings.items():
+        labels += _tested(detector, score, _different(score, captions), named, MAX_LABEL_SHARE)
+        terms += _tested(detector, score, _one_each(score, captions), words, MAX_SHARE)
     tests = len(labels) + len(terms)
     return {
-        "labels": _records(case, labels, rankings, lambda row, name: name in named[row]),
-        "terms": _records(case, terms, rankings, lambda row, name: name in terms_of(captions[row])),
+        "labels": _records(case, labels, rankings, named),
+        "terms": _records(case, terms, rankings, words),
         "tests": tests,
         "max_q": MAX_Q,
     }
@@ -69,22 +70,39 @@ def _different(score: np.ndarray, captions: Sequence[str]) -> np.ndarray:
     return np.fromiter(seen.values(), np.int64, len(seen))
 
 
-def _ranked(rankings: dict[str, np.ndarray], kept: dict[str, np.ndarray], test: Any) -> list[Any]:
+def _one_each(score: np.ndarray, captions: Sequence[str]) -> np.ndarray:
+    """For every different caption its highest-scored row: a template counts once."""
+    order = np.argsort(-np.nan_to_num(score, nan=-np.inf), kind="stable")
+    first: dict[str, int] = {}
+    for row in order[: int(np.isfinite(score).sum())]:
+        first.setdefault(captions[row], int(row))
+    return np.fromiter(first.values(), np.int64, len(first))
+
+
+def _tested(
+    detector: str,
+    score: np.ndarray,
+    rows: np.ndarray,
+    names: Sequence[Collection[str]],
+    max_share: float,
+) -> list[tuple[str, int, Term]]:
     """(detector, cut, Term) of every test made."""
     made: list[tuple[str, int, Term]] = []
-    for detector, score in rankings.items():
-        rows = kept[detector]
-        for cut in CUTS:
-            if cut > max(CUTS[0], MAX_CUT_SHARE * len(rows)) or cut >= len(rows):
-                continue
-            flags = np.zeros(len(rows), bool)
-            flags[top_n(score[rows], cut)] = True
-            made += [(detector, cut, term) for term in test(rows, flags)]
+    for cut in CUTS:
+        if cut > max(CUTS[0], MAX_CUT_SHARE * len(rows)) or cut >= len(rows):
+            continue
+        flags = np.zeros(len(rows), bool)
+        flags[top_n(score[rows], cut)] = True
+        found = over_represented_names([names[row] for row in rows], flags, max_share)
+        made += [(detector, cut, term) for term in found]
     return made
 
 
 def _records(
-    case: Case, made: list[tuple[str, int, Term]], rankings: dict[str, np.ndarray], holds: Any
+    case: Case,
+    made: list[tuple[str, int, Term]],
+    rankings: dict[str, np.ndarray],
+    names: Sequence[Collection[str]],
 ) -> list[dict[str, Any]]:
     if not made:
         return []
@@ -95,7 +113,7 @@ def _records(
         if q[at] <= MAX_Q:
             best.setdefault(made[at][2].text, int(at))
     return [
-        _record(case, made, at, float(q[at]), rankings, holds) for at in list(best.values())[:SHOWN]
+        _record(case, made, at, float(q[at]), rankings, names) for at in list(best.values())[:SHOWN]
     ]
 
 
@@ -105,11 +123,11 @@ def _record(
     at: int,
     q: float,
     rankings: dict[str, np.ndarray],
-    holds: Any,
+    names: Sequence[Collection[str]],
 ) -> dict[str, Any]:
     detector, cut, term = made[at]
     order = top_n(np.nan_to_num(rankings[detector], nan=-np.inf), cut)
-    examples = [case.pairs.ids[row] for row in order if holds(row, term.text)][:EXAMPLES]
+    examples = [case.pairs.ids[row] for row in order if term.text in names[row]][:EXAMPLES]
     cuts = {
         str(n): one.flagged for name, n, one in made if (name, one.text) == (detector, term.text)
     }
