@@ -28,6 +28,7 @@ with shell.complaints():
         suspectview.scales(case, detector, reference, flagged)
 
     suspectview.suspects(case)
+    suspectview.duplicates(case)
 
     mapview.neighbours(case, ranking)
     mapview.listed(case, ranking, flagged, selected)

@@ -78,6 +78,11 @@ class ReferenceSettings(Settings):
         title="Captions in the reference",
         description="caption embeddings join the reference sets, as the authors' script does",
     )
+    collapse: bool = Field(
+        default=False,
+        title="Collapse near-duplicates",
+        description="nearly the same pictures count once and share a score; exact copies always do",
+    )
 
     @field_validator("reference_size", mode="before")
     @classmethod

@@ -124,7 +124,8 @@ def score_each(
         )
     copies = copies or find_copies(x, reference.normalize, _if_long(stop, x))
     plan = _plan(copies, asked, reference)
-    state = state or State(0, *np.zeros((2, len(asked), plan.rows)))
+    if state is None or state.mean.shape != (len(asked), plan.rows):
+        state = State(0, *np.zeros((2, len(asked), plan.rows)))
 
     def values(task: tuple[np.ndarray, int]) -> np.ndarray:
         rows = copies.first[task[0]]

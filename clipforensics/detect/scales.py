@@ -110,7 +110,8 @@ def score_scales(
     copies = copies or find_copies(x, cfg.normalize)
     scales = scales_for(len(copies.first), cfg)
     work = _Work(scales, cfg, len(copies.first))
-    state = state or State(0, *np.zeros((2, len(scales), len(copies.first))))
+    if state is None or state.mean.shape != (len(scales), len(copies.first)):
+        state = State(0, *np.zeros((2, len(scales), len(copies.first))))
     infos = []
     for size, own, begun in work.parts():
         done = min(max(state.done - begun, 0), work.sets(size))

@@ -41,7 +41,7 @@ from clipforensics.jobs.scoring import (
     truth_figures,
     usable,
 )
-from clipforensics.jobs.suspects import suspected_labels
+from clipforensics.jobs.suspects import duplicates, suspected_labels
 
 __all__ = [
     "bad_pictures", "embed", "embeddings", "graph", "is_embedded", "is_scored", "latest_scan",
@@ -79,7 +79,7 @@ def scan(
     Returns:
         `rows`, `scored`, `bad`, `detector` (which ranks), `seconds` by stage (a stage whose
         evidence was there costs its reading), `seconds_total`, the `settings`, `suspects` (see
-        `jobs.suspects`), `scales` where they were tried, and where the case knows the truth its
+        `jobs.suspects`), `duplicates`, `scales` where they were tried, and where the case knows the truth its
         `target` and `figures` by detector.
     """
     stages: dict[str, Callable[[], Any]] = {
@@ -202,6 +202,9 @@ def _summary(
         told = {name: found[name].mean for name in TELLING if name in found}
         first = settings.detectors[0]
         summary["suspects"] = suspected_labels(case, told or {first: found[first].mean})
+        rows, x = usable(case)
+        near = np.asarray(graph(case, settings.map.n_neighbours)[1])
+        summary["duplicates"] = duplicates(case, rows, x, near)
     if "scales" in found:
         summary["scales"] = found["scales"].info["scales"]
     if case.truth is not None:

@@ -11,6 +11,7 @@ from clipforensics.cases.case import Case
 from clipforensics.cases.evidence import evidence_dir, is_made, write_json, writing
 from clipforensics.config.detect import DensitySettings, ReferenceSettings, ScaleSettings
 from clipforensics.detect.agreement import cosines, mismatch_log_odds
+from clipforensics.detect.groups import near_copies
 from clipforensics.detect.metrics import evaluate
 from clipforensics.detect.reference import Scores, score_each
 from clipforensics.detect.scales import score_scales
@@ -98,13 +99,15 @@ def _made(
     if detector in ("clip", "gmm"):
         return _by_caption(case, rows, x, detector), {}
     captions = text_embeddings(case)[rows] if reference.captions else None
+    copies = near_copies(x) if reference.collapse else None
     state, keep = keeper.begun(), keeper.keep
     if detector != "scales":
-        asked = [(detector, density)]
-        (made,) = score_each(x, asked, reference, told, stop, state, keep, captions=captions)
+        (made,) = score_each(
+            x, [(detector, density)], reference, told, stop, state, keep, copies, captions
+        )
         return made, {}
     cfg = scale_settings(reference)
-    found = score_scales(x, cfg, told, stop, state, keep, captions=captions)
+    found = score_scales(x, cfg, told, stop, state, keep, copies, captions)
     spread = np.take_along_axis(found.spread, found.best[None], 0)[0]
     tables = {"z": found.z.astype(np.float32), "best": found.best}
     return Scores(found.combined, spread, found.info), tables
@@ -189,11 +192,8 @@ def _scores_key(
     if detector in ("clip", "gmm"):  # they read a pair alone
         return key
     if detector == "scales":  # it tries sizes and neighbours of its own
-        captions = reference.captions
-        return key | {
-            "scales": scale_settings(reference).model_dump(mode="json"),
-            "captions": captions,
-        }
+        shared = reference.model_dump(mode="json", include={"captions", "collapse"})
+        return key | shared | {"scales": scale_settings(reference).model_dump(mode="json")}
     key["reference"] = reference.model_dump(mode="json")
     # a forest has no neighbours: its scores do not hang on k
     return key if detector == "iforest" else key | {"density": density.model_dump(mode="json")}

@@ -9,6 +9,12 @@ from typing import Any
 import numpy as np
 
 from clipforensics.cases.case import Case
+from clipforensics.detect.groups import (
+    LEAST_COSINE,
+    caption_groups,
+    near_copies,
+    picture_groups,
+)
 from clipforensics.detect.terms import (
     MAX_SHARE,
     Term,
@@ -17,6 +23,7 @@ from clipforensics.detect.terms import (
     terms_of,
 )
 from clipforensics.detect.thresholds import top_n
+from clipforensics.errors import DataError
 
 CUTS = (25, 50, 100, 200, 400, 800)
 """Rows from the top that are looked at; what hides at one cut may show at another."""
@@ -137,3 +144,40 @@ def _record(
         "log10_p": max(term.log10_p, -1e4),  # a chance of 0 has no place in JSON
         "q": q, "cuts": cuts, "examples": examples,
     }  # fmt: skip
+
+
+def duplicates(case: Case, rows: np.ndarray, x: np.ndarray, near: np.ndarray) -> dict[str, Any]:
+    """Groups of nearly the same pictures, and captions that repeat.
+
+    Args:
+        case: the case.
+        rows: rows that have an embedding.
+        x: their embeddings; zero rows have no direction, and no groups are then looked for.
+        near: their whole-set neighbours, as rows of x.
+
+    Returns:
+        `least_cosine`, `groups` and `rows` (how many there are), `shown` (records of the first:
+        `rows`, `captions`, `caption`, `striking`, `examples`), `repeated_captions` (how many occur
+        more than once) and `most_repeated` (how often the first one does).
+    """
+    captions = case.pairs.captions
+    repeated = caption_groups(captions)
+    record: dict[str, Any] = {
+        "least_cosine": LEAST_COSINE, "groups": 0, "rows": 0, "shown": [],
+        "repeated_captions": len(repeated),
+        "most_repeated": len(repeated[0]) if repeated else 0,
+    }  # fmt: skip
+    try:
+        groups = picture_groups(near_copies(x, near), [captions[row] for row in rows])
+    except DataError:
+        return record
+    shown = [
+        {
+            "rows": len(one.rows), "captions": one.captions, "caption": one.caption,
+            "striking": one.striking,
+            "examples": [case.pairs.ids[rows[at]] for at in one.rows[:EXAMPLES]],
+        }
+        for one in groups[:SHOWN]
+    ]  # fmt: skip
+    found = {"groups": len(groups), "rows": sum(len(one.rows) for one in groups), "shown": shown}
+    return record | found

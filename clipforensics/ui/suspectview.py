@@ -35,6 +35,31 @@ def suspects(case: Any) -> None:
     )
 
 
+def duplicates(case: Any) -> None:
+    """Groups of nearly the same pictures, which a density score cannot see."""
+    from clipforensics.jobs import scan
+
+    found = (scan.latest_scan(case) or {}).get("duplicates")
+    if not found or not found["groups"]:
+        return
+    with st.expander(
+        f"Near-duplicates: {found['groups']:,} groups of {found['rows']:,} pictures",
+        icon=":material/content_copy:",
+    ):
+        st.dataframe(
+            [
+                {
+                    "Pictures": one["rows"],
+                    "Captions": one["captions"],
+                    "Most frequent caption": one["caption"],
+                    "Worth a look": one["striking"],
+                }
+                for one in found["shown"]
+            ],
+            hide_index=True, width="stretch",
+        )  # fmt: skip
+
+
 def _row(one: dict[str, Any]) -> dict[str, Any]:
     return {
         "Suspected target label": one["name"],
