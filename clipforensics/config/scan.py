@@ -15,7 +15,7 @@ class ScanSettings(Settings):
     """Embed, neighbours, map, and one score a row from each detector; the first one ranks."""
 
     detectors: tuple[CaseDetectorName, ...] = Field(
-        default=("slof", "scales", "lof", "dao", "kdist", "lid", "iforest", "clip", "gmm"),
+        default=("slof", "scales", "lof", "dao", "kdist", "lid", "iforest", "clip"),
         min_length=1,
         title="Detectors",
         description="the first one ranks, the others are kept beside it",

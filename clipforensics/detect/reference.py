@@ -214,11 +214,7 @@ def _plan(
     copies: Copies, asked: Sequence[tuple[str, DensitySettings]], reference: ReferenceSettings
 ) -> _Plan:
     rows, given, size = len(copies.first), len(copies.place), reference.reference_size
-    if rows == 1 < given:
-        raise DataError(
-            f"All {given:,} embeddings are equal: nothing stands out. "
-            "Check that the pictures differ and that the model's weights were loaded."
-        )
+    check_differ(copies)
     sets = 1 if size == "all" else max(1, rows // size)
     # one set holds every row: a density is then the same in every draw, a forest is not
     forests = any(name == "iforest" for name, _ in asked)
@@ -227,6 +223,19 @@ def _plan(
         if name != "iforest":
             _check_sets(plan, neighbours_needed(name, density), given)
     return plan
+
+
+def check_differ(copies: Copies) -> None:
+    """Refuse rows that are all one.
+
+    Raises:
+        DataError: there are several rows, all equal.
+    """
+    if len(copies.first) == 1 < len(copies.place):
+        raise DataError(
+            f"All {len(copies.place):,} embeddings are equal: nothing stands out. "
+            "Check that the pictures differ and that the model's weights were loaded."
+        )
 
 
 def _check_sets(plan: _Plan, k: int, given: int) -> None:

@@ -15,7 +15,7 @@ from jaxtyping import Float, Float64, Int64
 from clipforensics.config.detect import DensitySettings, ReferenceSettings, ScaleSettings
 from clipforensics.detect.embeddings import Copies, check_embeddings, find_copies
 from clipforensics.detect.neighbours import check_k
-from clipforensics.detect.reference import Progress, State, score_each
+from clipforensics.detect.reference import Progress, State, check_differ, score_each
 
 LEAST_SHARE = 8  # a set holds at least so many times k rows
 LEAST_SETS = 4  # a larger reference size leaves too few different sets in a draw
@@ -108,6 +108,7 @@ def score_scales(
     """
     check_embeddings(x, cfg.normalize)
     copies = copies or find_copies(x, cfg.normalize)
+    check_differ(copies)
     scales = scales_for(len(copies.first), cfg)
     work = _Work(scales, cfg, len(copies.first))
     if state is None or state.mean.shape != (len(scales), len(copies.first)):
