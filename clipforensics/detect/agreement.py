@@ -11,10 +11,8 @@ from clipforensics.errors import DataError
 ROWS = 16_384  # compared at a time
 
 
-def cosines(
-    pictures: Float[np.ndarray, "n d"], captions: Float[np.ndarray, "n d"]
-) -> Float64[np.ndarray, " n"]:
-    """Cosine of each picture and its own caption, in [-1, 1].
+def cosines(pictures: np.ndarray, captions: np.ndarray) -> Float64[np.ndarray, " n"]:
+    """Cosine of each picture [n, d] and its own caption [n, d], in [-1, 1].
 
     Raises:
         DataError: different shapes, NaN or infinity, or a zero vector, which has no direction.
@@ -36,9 +34,7 @@ def cosines(
     return out.clip(-1, 1)
 
 
-def disagreement(
-    pictures: Float[np.ndarray, "n d"], captions: Float[np.ndarray, "n d"]
-) -> Float64[np.ndarray, " n"]:
+def disagreement(pictures: np.ndarray, captions: np.ndarray) -> Float64[np.ndarray, " n"]:
     """The CLIP score, turned round: minus the cosine of picture and caption.
 
     Raises:

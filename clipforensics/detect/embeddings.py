@@ -105,6 +105,10 @@ class Copies:
         groups = [rows for rows in np.split(order, cuts) if len(rows) > 1]
         return sorted(groups, key=len, reverse=True)
 
+    def members(self, places: Int64[np.ndarray, " _"]) -> Int64[np.ndarray, " _"]:
+        """All rows that equal one of these different embeddings, ascending."""
+        return np.flatnonzero(np.isin(self.place, places))
+
 
 def find_copies(
     x: np.ndarray, normalize: bool = False, stop: Callable[[], bool] | None = None
@@ -115,35 +119,66 @@ def find_copies(
     chosen them; 0 and -0 are equal, and a float16 file has the copies that the same values have
     as float32.
     """
-    marks = _marks(x, normalize, stop)
-    order = np.argsort(marks, kind="stable")
-    same = marks[order[1:]] == marks[order[:-1]]
-    alike = np.zeros(len(x), bool)
-    alike[order[1:][same]] = alike[order[:-1][same]] = True
+    exact = np.float64 if x.dtype == np.float64 else np.float32
+    factors = np.frombuffer(os.urandom(x.shape[1] * np.dtype(exact).itemsize * 2), np.uint64)
+    alike = _shared(_sums(x, normalize, factors, exact, stop))
     first = np.arange(len(x))
     seen: dict[bytes, int] = {}
-    for row in np.flatnonzero(alike):
+    for row in alike:
         first[row] = seen.setdefault(_digest(x, int(row), normalize), int(row))
     release(x)
     kept, place = np.unique(first, return_inverse=True)
     return Copies(kept.astype(np.int64), place.astype(np.int64))
 
 
-def _marks(
-    x: np.ndarray, normalize: bool, stop: Callable[[], bool] | None
-) -> UInt64[np.ndarray, " n"]:
-    """Equal rows have equal marks; others differ but for a chance of about 1 in 2^32 a pair.
+def content_words(
+    x: np.ndarray,
+    rows: Int64[np.ndarray, " m"],
+    normalize: bool = False,
+    stop: Callable[[], bool] | None = None,
+) -> UInt64[np.ndarray, " m"]:
+    """A number for each of these rows that hangs on nothing but what the row holds.
 
-    The factors come from the system, so nobody can choose rows that share a mark.
+    Different rows have different numbers, and the same values in another precision the same ones.
+    They do not look random: mix before sorting by them. The table is read once, in chunks.
     """
-    words = x.shape[1] * (2 if x.dtype == np.float64 else 1)
-    factors = np.frombuffer(os.urandom(8 * words), np.uint64) | np.uint64(1)
-    marks = np.empty(len(x), np.uint64)
+    factors = np.random.default_rng(0).integers(2**64, size=x.shape[1], dtype=np.uint64)
+    words = _sums(x, normalize, factors, np.float32, stop)[rows]
+    for at in _shared(words):
+        words[at] = int.from_bytes(_digest(x, int(rows[at]), normalize)[:8], "big")
+    release(x)
+    return words
+
+
+def _sums(
+    x: np.ndarray,
+    normalize: bool,
+    factors: UInt64[np.ndarray, " w"],
+    dtype: type[np.floating],
+    stop: Callable[[], bool] | None,
+) -> UInt64[np.ndarray, " n"]:
+    """Equal rows have equal sums; others differ but for a chance of about 1 in 2^32 a pair.
+
+    Rows are rounded to the dtype, and need a factor for each 32 bits of it. Factors from the system cannot be foreseen, so nobody can choose rows that share a sum.
+    """
+    factors, sums = factors | np.uint64(1), np.empty(len(x), np.uint64)
     for start, rows in _chunks(x, stop):
-        rows = (unit_rows(rows) if normalize else as_float(rows)) + np.float32(0)  # -0 is 0
-        bits = rows.view(np.uint32).reshape(len(rows), words)
-        marks[start : start + len(rows)] = np.einsum("nd,d->n", bits, factors, dtype=np.uint64)
-    return marks
+        rows = unit_rows(rows) if normalize else as_float(rows)
+        with np.errstate(over="ignore"):
+            rows = np.ascontiguousarray(rows, dtype) + np.float32(0)  # -0 is 0
+        bits = rows.view(np.uint32).reshape(len(rows), len(factors))
+        bits ^= bits >> np.uint32(15)  # what was float16 has low bits of 0 only
+        sums[start : start + len(rows)] = np.einsum("nd,d->n", bits, factors, dtype=np.uint64)
+    return sums
+
+
+def _shared(sums: UInt64[np.ndarray, " n"]) -> Int64[np.ndarray, " _"]:
+    """Rows, ascending, whose sum some other row has too."""
+    order = np.argsort(sums, kind="stable")
+    same = sums[order[1:]] == sums[order[:-1]]
+    alike = np.zeros(len(sums), bool)
+    alike[order[1:][same]] = alike[order[:-1][same]] = True
+    return np.flatnonzero(alike)
 
 
 def _digest(x: np.ndarray, row: int, normalize: bool) -> bytes:
@@ -157,15 +192,16 @@ def release(x: np.ndarray) -> None:
 
     They stay in the system's cache and come back when read. Arrays in memory are left alone.
     """
-    while x is not None:
-        held = getattr(x, "_mmap", None)
+    base: object = x
+    while isinstance(base, np.ndarray):
+        held = getattr(base, "_mmap", None)
         if held is not None:
-            if getattr(x, "mode", "") == "c":
+            if getattr(base, "mode", "") == "c":
                 return  # copy on write: what was changed lives in these pages alone
             with contextlib.suppress(ValueError, OSError, AttributeError):
                 held.madvise(mmap.MADV_DONTNEED)
             return
-        x = x.base if isinstance(x, np.ndarray) else None
+        base = base.base
 
 
 def _chunks(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int64
 
-from clipforensics.detect.embeddings import Copies, find_copies, take, unit_rows
+from clipforensics.detect.embeddings import Copies, content_words, find_copies, take, unit_rows
 from clipforensics.detect.neighbours import approximate_neighbours, neighbours
 
 LEAST_COSINE = 0.97
@@ -83,7 +83,10 @@ def near_copies(
     a, b = np.concatenate(own), np.concatenate(other)
     links = coo_array((np.ones(len(a), np.int8), (a, b)), shape=(len(x), len(x)))
     _, place = connected_components(links, directed=False)
-    _, first, place = np.unique(place, return_index=True, return_inverse=True)
+    # a group's row is the same wherever it stands in the table
+    words = content_words(x, exact.first, normalize=True)[exact.place]
+    by_content = np.lexsort((words, place))
+    first = by_content[np.unique(place[by_content], return_index=True)[1]]
     order = np.argsort(first)
     position = np.empty_like(order)
     position[order] = np.arange(len(order))
@@ -96,7 +99,7 @@ def picture_groups(copies: Copies, captions: Sequence[str]) -> list[Group]:
     for rows in copies.groups():
         said: dict[str, list[int]] = {}
         for row in rows:
-            said.setdefault(plain_caption(captions[row]), []).append(int(row))
+            said.setdefault(plain_caption(captions[int(row)]), []).append(int(row))
         often = max(said.values(), key=len)
         found.append(Group(np.sort(rows), len(said), captions[often[0]]))
     return sorted(found, key=lambda one: (not one.striking, -len(one.rows)))

@@ -12,9 +12,17 @@ import numpy as np
 
 from clipforensics.config.detect import DETECTORS, DensitySettings, ReferenceSettings
 from clipforensics.detect.density import FROM_NEIGHBOURS, SCORES, neighbours_needed
-from clipforensics.detect.embeddings import Copies, check_embeddings, find_copies, release, take
+from clipforensics.detect.draws import Plan, plan_for, sets_of
+from clipforensics.detect.embeddings import (
+    Copies,
+    check_embeddings,
+    content_words,
+    find_copies,
+    release,
+    take,
+)
 from clipforensics.detect.forest import isolation_forest
-from clipforensics.detect.neighbours import check_k, neighbours
+from clipforensics.detect.neighbours import neighbours
 from clipforensics.detect.workers import each_in_turn
 from clipforensics.errors import ConfigError, DataError, RunError
 
@@ -66,7 +74,8 @@ def score(
     """Score every embedding against random reference sets drawn from the others.
 
     Each draw shuffles the rows and splits them into floor(n / reference_size) sets whose sizes
-    differ by at most one; a row is scored once per draw, within its set. Exact copies are scored
+    differ by at most one; a row is scored once per draw, within its set. The shuffle hangs on what
+    the rows hold: the same rows in another order get the same scores. Exact copies are scored
     as one row and all get its score. An Isolation Forest is fitted anew on each set.
 
     Args:
@@ -95,6 +104,7 @@ def score_each(
     keep: Callable[[State], None] | None = None,
     copies: Copies | None = None,
     captions: np.ndarray | None = None,
+    words: np.ndarray | None = None,
 ) -> list[Scores]:
     """Several scores of the same draws, from one neighbour search per reference set; see `score`.
 
@@ -106,6 +116,7 @@ def score_each(
         copies: which rows count as one, if not the exact copies alone.
         captions: caption embeddings [n, d], which join the reference set of their own rows, each
             different one once, and are not scored; the authors' released script does so.
+        words: `content_words` of the different rows if known, to spare a reading.
 
     Returns:
         One answer for each score asked, in that order; each equals `score` of its own.
@@ -123,21 +134,24 @@ def score_each(
             f"Captions need the shape of the pictures, {list(x.shape)}, got {list(captions.shape)}."
         )
     copies = copies or find_copies(x, reference.normalize, _if_long(stop, x))
-    plan = _plan(copies, asked, reference)
+    plan = plan_for(copies, asked, reference)
+    if words is None:
+        words = content_words(x, copies.first, reference.normalize, _if_long(stop, x))
     if state is None or state.mean.shape != (len(asked), plan.rows):
         state = State(0, *np.zeros((2, len(asked), plan.rows)))
 
     def values(task: tuple[np.ndarray, int]) -> np.ndarray:
-        rows = copies.first[task[0]]
-        part = take(x, rows, reference.normalize)
+        part = _read(x, copies.first[task[0]], reference.normalize)
         if captions is not None:
-            also = take(captions, rows, reference.normalize)
-            part = np.vstack([part, also[find_copies(also).first]])
-        return _transformed(asked, part, task[1], stop)[:, : len(rows)]
+            also = _read(captions, copies.members(task[0]), reference.normalize)
+            own = find_copies(also).first
+            also = also[own[np.argsort(content_words(also, own))]]
+            part = np.vstack([part, also])
+        return _transformed(asked, part, task[1], stop)[:, : len(task[0])]
 
     for draw in range(state.done // plan.sets, plan.draws):
-        tasks = _tasks(plan, reference.seed, draw)[state.done - draw * plan.sets :]
-        with each_in_turn(values, tasks, _work(plan, x.shape[1])) as answers:
+        tasks = sets_of(plan, words, reference.seed, draw)[state.done - draw * plan.sets :]
+        with each_in_turn(values, tasks, plan.work(x.shape[1])) as answers:
             for rows, _ in tasks:
                 if stop is not None and stop():
                     raise RunError(
@@ -161,10 +175,19 @@ def score_each(
     ]
 
 
+def _read(x: np.ndarray, rows: np.ndarray, normalize: bool) -> np.ndarray:
+    """These rows in this order; a memory-mapped file is read in one direction."""
+    order = np.argsort(rows)
+    found = take(x, rows[order], normalize)
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    return found[place]
+
+
 def _answer(
     x: np.ndarray,
     copies: Copies,
-    plan: "_Plan",
+    plan: Plan,
     asked: tuple[str, DensitySettings],
     reference: ReferenceSettings,
     mean: np.ndarray,
@@ -176,81 +199,9 @@ def _answer(
     return Scores(mean[copies.place], spread[copies.place], info)
 
 
-def _tasks(plan: "_Plan", seed: int, draw: int) -> list[tuple[np.ndarray, int]]:
-    """The reference sets of a draw, each with a seed of its own for a forest."""
-    rng = np.random.default_rng([seed, draw])
-    order = np.arange(plan.rows) if plan.sets == 1 else rng.permutation(plan.rows)
-    # ascending: a memory-mapped file is read in one direction
-    sets = [np.sort(rows) for rows in np.array_split(order, plan.sets)]
-    return [(rows, int(rng.integers(2**31))) for rows in sets]
-
-
 def _if_long(stop: Callable[[], bool] | None, x: np.ndarray) -> Callable[[], bool] | None:
     """Whether to ask in the middle: only what takes longer than a moment."""
     return stop if len(x) > LONG_ROWS else None
-
-
-def _work(plan: "_Plan", width: int) -> float:
-    """Multiplications in one reference set."""
-    return float(plan.sizes[1]) ** 2 * width
-
-
-@dataclass(frozen=True)
-class _Plan:
-    rows: int  # different embeddings
-    sets: int  # reference sets per draw
-    draws: int
-
-    @property
-    def total(self) -> int:
-        return self.sets * self.draws
-
-    @property
-    def sizes(self) -> tuple[int, int]:
-        return self.rows // self.sets, -(-self.rows // self.sets)
-
-
-def _plan(
-    copies: Copies, asked: Sequence[tuple[str, DensitySettings]], reference: ReferenceSettings
-) -> _Plan:
-    rows, given, size = len(copies.first), len(copies.place), reference.reference_size
-    check_differ(copies)
-    sets = 1 if size == "all" else max(1, rows // size)
-    # one set holds every row: a density is then the same in every draw, a forest is not
-    forests = any(name == "iforest" for name, _ in asked)
-    plan = _Plan(rows, sets, 1 if sets == 1 and not forests else reference.draws)
-    for name, density in asked:
-        if name != "iforest":
-            _check_sets(plan, neighbours_needed(name, density), given)
-    return plan
-
-
-def check_differ(copies: Copies) -> None:
-    """Refuse rows that are all one.
-
-    Raises:
-        DataError: there are several rows, all equal.
-    """
-    if len(copies.first) == 1 < len(copies.place):
-        raise DataError(
-            f"All {len(copies.place):,} embeddings are equal: nothing stands out. "
-            "Check that the pictures differ and that the model's weights were loaded."
-        )
-
-
-def _check_sets(plan: _Plan, k: int, given: int) -> None:
-    smallest = plan.sizes[0]
-    if plan.sets > 1 and k >= smallest:
-        raise ConfigError(
-            f"k={k} needs reference sets of at least {k + 1} embeddings, these hold {smallest}. "
-            f"Lower k to {smallest - 1} or less, or raise the reference size."
-        )
-    if plan.rows < given and k >= plan.rows:
-        raise ConfigError(
-            f"k={k} needs at least {k + 1} different embeddings, got {plan.rows} among {given:,} "
-            f"rows. Lower k to {plan.rows - 1} or less."
-        )
-    check_k(k, plan.rows)
 
 
 def _transformed(
@@ -283,7 +234,7 @@ def _transformed(
 def _info(
     x: np.ndarray,
     copies: Copies,
-    plan: _Plan,
+    plan: Plan,
     detector: str,
     density: DensitySettings,
     reference: ReferenceSettings,

@@ -13,9 +13,10 @@ import numpy as np
 from jaxtyping import Float, Float64, Int64
 
 from clipforensics.config.detect import DensitySettings, ReferenceSettings, ScaleSettings
-from clipforensics.detect.embeddings import Copies, check_embeddings, find_copies
+from clipforensics.detect.draws import check_differ
+from clipforensics.detect.embeddings import Copies, check_embeddings, content_words, find_copies
 from clipforensics.detect.neighbours import check_k
-from clipforensics.detect.reference import Progress, State, check_differ, score_each
+from clipforensics.detect.reference import LONG_ROWS, Progress, State, score_each
 
 LEAST_SHARE = 8  # a set holds at least so many times k rows
 LEAST_SETS = 4  # a larger reference size leaves too few different sets in a draw
@@ -106,10 +107,12 @@ def score_scales(
     Raises:
         ConfigError, DataError, RunError: as `reference.score`.
     """
-    check_embeddings(x, cfg.normalize)
-    copies = copies or find_copies(x, cfg.normalize)
+    reading = stop if len(x) > LONG_ROWS else None
+    check_embeddings(x, cfg.normalize, reading)
+    copies = copies or find_copies(x, cfg.normalize, reading)
     check_differ(copies)
     scales = scales_for(len(copies.first), cfg)
+    words = content_words(x, copies.first, cfg.normalize, reading)
     work = _Work(scales, cfg, len(copies.first))
     if state is None or state.mean.shape != (len(scales), len(copies.first)):
         state = State(0, *np.zeros((2, len(scales), len(copies.first))))
@@ -131,7 +134,7 @@ def score_scales(
         reference = ReferenceSettings(
             reference_size=size, draws=cfg.draws, seed=cfg.seed, normalize=cfg.normalize
         )
-        found = score_each(x, asked, reference, told, stop, part, kept, copies, captions)
+        found = score_each(x, asked, reference, told, stop, part, kept, copies, captions, words)
         infos += [one.info for one in found]
     mean, spread = np.exp(state.mean), np.sqrt(state.square / max(1, cfg.draws - 1))
     z = np.array([robust_z(one) for one in state.mean])

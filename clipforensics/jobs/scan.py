@@ -79,8 +79,9 @@ def scan(
     Returns:
         `rows`, `scored`, `bad`, `detector` (which ranks), `seconds` by stage (a stage whose
         evidence was there costs its reading), `seconds_total`, the `settings`, `suspects` (see
-        `jobs.suspects`), `duplicates`, `scales` where they were tried, and where the case knows the truth its
-        `target` and `figures` by detector.
+        `jobs.suspects`), `duplicates`, `without_direction` (rows with a zero embedding, by the
+        detectors that left them out), `scales` where they were tried, and where the case knows the
+        truth its `target` and `figures` by detector.
     """
     stages: dict[str, Callable[[], Any]] = {
         "embed": lambda: embed(case, progress, stop, settings.device),
@@ -205,6 +206,9 @@ def _summary(
         rows, x = usable(case)
         near = np.asarray(graph(case, settings.map.n_neighbours)[1])
         summary["duplicates"] = duplicates(case, rows, x, near)
+    left_out = {name: made.info.get("without_direction", 0) for name, made in found.items()}
+    if any(left_out.values()):
+        summary["without_direction"] = {name: count for name, count in left_out.items() if count}
     if "scales" in found:
         summary["scales"] = found["scales"].info["scales"]
     if case.truth is not None:

@@ -43,7 +43,8 @@ def scores(
     """One detector's score of every pair, read from evidence or computed and kept.
 
     Returns:
-        Scores with mean and spread float64 [n]; NaN for bad pictures.
+        Scores with mean and spread float64 [n]; NaN for bad pictures, and where a detector that
+        reads angles meets a zero embedding.
 
     Raises:
         CaseError: not embedded yet.
@@ -120,16 +121,23 @@ def scale_settings(reference: ReferenceSettings) -> ScaleSettings:
 
 
 def _by_caption(case: Case, rows: np.ndarray, x: np.ndarray, detector: str) -> Scores:
-    """Picture against its own caption: no reference set, so no draws and no spread."""
-    found = cosines(x, text_embeddings(case)[rows])
-    info: dict[str, Any] = {"detector": detector, "rows": len(rows), "features": "normalized"}
+    """Picture against its own caption: no reference set, so no draws and no spread.
+
+    A zero embedding has no direction: such a pair gets NaN, and `without_direction` counts them.
+    """
+    captions = text_embeddings(case)[rows]
+    able = np.array([one.any() and other.any() for one, other in zip(x, captions, strict=True)])
+    value = np.full(len(rows), np.nan)
+    found = cosines(x, captions) if able.all() else cosines(x[able], captions[able])
+    info: dict[str, Any] = {"detector": detector, "rows": len(rows), "features": "normalized",
+                            "without_direction": int((~able).sum())}  # fmt: skip
     if detector == "gmm":
         mixture = fit_mixture(found)
         info |= {"mixture": mixture.record(), "cut_cosine": mixture.tau,
                  "degenerate": mixture.degenerate}  # fmt: skip
-        value = mismatch_log_odds(found, mixture.means, mixture.sds, mixture.weights)
+        value[able] = mismatch_log_odds(found, mixture.means, mixture.sds, mixture.weights)
     else:
-        value = -found
+        value[able] = -found
     return Scores(value, np.zeros(len(rows)), info)
 
 
@@ -143,11 +151,12 @@ def is_scored(
 def truth_figures(case: Case, found: Scores) -> dict[str, Any] | None:
     """AUROC, average precision and recall at budgets; None where the case knows no truth.
 
-    Bad pictures are left out; `n` and `poisoned` say what was measured.
+    Bad pictures and rows without a score are left out; `n` and `poisoned` say what was measured.
     """
     if case.truth is None:
         return None
     rows = scored_rows(case)
+    rows = rows[np.isfinite(found.mean[rows])]
     poisoned = np.array([name in case.truth.poisoned for name in case.pairs.ids])
     return evaluate(found.mean[rows], poisoned[rows])
 

@@ -73,7 +73,7 @@ def _different(score: np.ndarray, captions: Sequence[str]) -> np.ndarray:
     rows = np.flatnonzero(np.isfinite(score))
     seen: dict[tuple[float, str], int] = {}
     for row in rows:
-        seen.setdefault((float(score[row]), captions[row]), int(row))
+        seen.setdefault((float(score[row]), captions[int(row)]), int(row))
     return np.fromiter(seen.values(), np.int64, len(seen))
 
 
@@ -82,7 +82,7 @@ def _one_each(score: np.ndarray, captions: Sequence[str]) -> np.ndarray:
     order = np.argsort(-np.nan_to_num(score, nan=-np.inf), kind="stable")
     first: dict[str, int] = {}
     for row in order[: int(np.isfinite(score).sum())]:
-        first.setdefault(captions[row], int(row))
+        first.setdefault(captions[int(row)], int(row))
     return np.fromiter(first.values(), np.int64, len(first))
 
 
@@ -116,7 +116,7 @@ def _records(
     log_p = np.array([term.log10_p for _, _, term in made])
     q = benjamini_hochberg(log_p)
     best: dict[str, int] = {}
-    for at in np.lexsort(([-term.lift for _, _, term in made], log_p)):
+    for at in np.lexsort((np.array([-term.lift for _, _, term in made]), log_p)):
         if q[at] <= MAX_Q:
             best.setdefault(made[at][2].text, int(at))
     return [

@@ -54,6 +54,14 @@ def test_shuffling_rows_of_one_set_shuffles_the_combination(rng):
         np.testing.assert_array_equal(one, other[order])
 
 
+def test_shuffling_rows_shuffles_the_whole_answer(world, rng):
+    x, _ = world
+    order = rng.permutation(len(x))
+    shuffled, plain = score_scales(x[order], CFG), score_scales(x, CFG)
+    np.testing.assert_allclose(shuffled.z, plain.z[:, order], rtol=1e-9, atol=1e-9)
+    np.testing.assert_array_equal(shuffled.best, plain.best[order])
+
+
 def test_robust_z_by_hand():
     np.testing.assert_allclose(
         robust_z(np.array([0.0, 1, 2, 3, 9])), np.array([-2, -1, 0, 1, 7]) / 1.4826
