@@ -91,7 +91,7 @@ class Copies:
     """Which rows are exact copies of each other.
 
     Attributes:
-        first: [m] the row where each different embedding comes first, ascending.
+        first: [m] one row of each different embedding, ascending; of exact copies the first.
         place: [n] for every row, the position in `first` of the embedding it equals.
     """
 

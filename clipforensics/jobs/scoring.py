@@ -126,7 +126,7 @@ def _by_caption(case: Case, rows: np.ndarray, x: np.ndarray, detector: str) -> S
     A zero embedding has no direction: such a pair gets NaN, and `without_direction` counts them.
     """
     captions = text_embeddings(case)[rows]
-    able = np.array([one.any() and other.any() for one, other in zip(x, captions, strict=True)])
+    able = x.any(axis=1) & captions.any(axis=1)
     value = np.full(len(rows), np.nan)
     found = cosines(x, captions) if able.all() else cosines(x[able], captions[able])
     info: dict[str, Any] = {"detector": detector, "rows": len(rows), "features": "normalized",
