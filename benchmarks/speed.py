@@ -45,14 +45,17 @@ def main() -> None:
     parser.add_argument("--file-rows", default="100000,300000", help="3000000 for the large one")
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--skip-sklearn", action="store_true", help="it takes minutes at 100,000")
+    parser.add_argument("--sklearn-rows", type=int, help="it on fewer rows; time grows by squares")
     parser.add_argument("--embeddings", type=Path, help="real rows for the whole-set LOF, .npy")
     asked = parser.parse_args()
     x = topical_rows(asked.rows, np.random.default_rng(0))
     rate = product_rate()
     rows = [{"what": "float32 matrix product", "gflops": rate}, scored(x, asked.draws, rate)]
     if not asked.skip_sklearn:
-        rows.append(scikit_learn(x))
-        rows[1]["times scikit-learn"] = rows[-1]["seconds"] / rows[1]["seconds"]
+        theirs = scikit_learn(x[: asked.sklearn_rows])
+        grown = (len(x) / theirs["rows"]) ** 2  # 1 where it had all rows
+        rows.append({**theirs, "seconds at our rows, by squares": theirs["seconds"] * grown})
+        rows[1]["times scikit-learn"] = theirs["seconds"] * grown / rows[1]["seconds"]
     real = np.load(asked.embeddings, mmap_mode="r") if asked.embeddings else x
     rows += whole_set(np.asarray(real[:50_000], np.float32))
     rows += [from_file(int(n), asked.draws) for n in asked.file_rows.split(",") if n]
