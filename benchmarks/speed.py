@@ -24,12 +24,13 @@ from clipforensics.detect.workers import cores
 
 WIDTH, TOPICS = 512, 500
 MEASURE_FILE = """
-import json, resource, sys, time
+import json, re, sys, time
 import numpy as np
 import faiss, threadpoolctl
 from clipforensics.config.detect import DensitySettings, ReferenceSettings
 from clipforensics.detect.reference import score
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+# of this program alone: what getrusage says includes the process that started it
+peak = lambda: int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) * 1024 / 1e9
 before, began = peak(), time.perf_counter()
 x = np.load(sys.argv[1], mmap_mode="r")
 score(x, "lof", DensitySettings(), ReferenceSettings(draws=int(sys.argv[2])))
