@@ -3,7 +3,7 @@
 import streamlit as st
 
 from clipforensics.config.settings import digest
-from clipforensics.ui import cache, mapview, scanned, shell, state
+from clipforensics.ui import cache, mapview, scanned, shell, state, suspectview
 
 shell.open_page("Map")
 with shell.complaints():
@@ -25,6 +25,10 @@ with shell.complaints():
     with right:
         flagged = mapview.threshold(ranking)
         mapview.truth_panel(case, ranking)
+        suspectview.scales(case, detector, reference, flagged)
+
+    suspectview.suspects(case)
+    suspectview.duplicates(case)
 
     mapview.neighbours(case, ranking)
     mapview.listed(case, ranking, flagged, selected)

@@ -87,6 +87,8 @@ def scan(
     draws: Annotated[int, typer.Option(help="Random reference sets averaged.")] = 5,
     seed: Annotated[int, typer.Option()] = 0,
     normalize: Annotated[bool, typer.Option(help="Score by angle alone.")] = False,
+    captions: Annotated[bool, typer.Option(help="Captions join the reference sets.")] = False,
+    collapse: Annotated[bool, typer.Option(help="Near-duplicates count once.")] = False,
     json: Json = False,
 ) -> None:
     """Embed, find neighbours, draw the map, score; resumes after an interruption."""
@@ -95,7 +97,9 @@ def scan(
 
     values = {
         "density": parse(DensitySettings, {"k": k}),
-        "reference": reference_settings(reference_size, draws, seed, normalize),
+        "reference": reference_settings(reference_size, draws, seed, normalize).model_copy(
+            update={"captions": captions, "collapse": collapse}
+        ),
     }
     settings = parse(
         ScanSettings, {**values, **({"detectors": tuple(detector)} if detector else {})}

@@ -8,7 +8,13 @@ from clipforensics.config.settings import Settings
 
 DetectorName = Literal["lof", "slof", "dao", "dao_pow", "kdist", "lid", "iforest"]
 DETECTORS: tuple[DetectorName, ...] = get_args(DetectorName)
-DETECTOR_TITLES: dict[DetectorName, str] = {
+CaseDetectorName = Literal[
+    "lof", "slof", "dao", "dao_pow", "kdist", "lid", "iforest", "scales", "clip", "gmm"
+]
+CASE_DETECTORS: tuple[CaseDetectorName, ...] = get_args(CaseDetectorName)
+"""All that can rank a case: `scales` tries many references, `clip` and `gmm` read captions too."""
+DETECTOR_TITLES: dict[CaseDetectorName, str] = {
+    "scales": "All scales (LOF)",
     "lof": "LOF",
     "slof": "SLOF",
     "dao": "DAO",
@@ -16,6 +22,8 @@ DETECTOR_TITLES: dict[DetectorName, str] = {
     "kdist": "k-distance",
     "lid": "LID",
     "iforest": "Isolation Forest",
+    "clip": "Picture against caption",
+    "gmm": "Picture against caption, two Gaussians",
 }
 MIN_REFERENCE = 2
 
@@ -65,6 +73,16 @@ class ReferenceSettings(Settings):
         title="Normalize features",
         description="score by angle alone; raw features keep the length, which a trigger raises",
     )
+    captions: bool = Field(
+        default=False,
+        title="Captions in the reference",
+        description="caption embeddings join the reference sets, as the authors' script does",
+    )
+    collapse: bool = Field(
+        default=False,
+        title="Collapse near-duplicates",
+        description="nearly the same pictures count once and share a score; exact copies always do",
+    )
 
     @field_validator("reference_size", mode="before")
     @classmethod
@@ -79,6 +97,36 @@ class ReferenceSettings(Settings):
         if size < MIN_REFERENCE:
             raise ValueError(f"Give a whole number of at least {MIN_REFERENCE}, or all")
         return size
+
+
+class ScaleSettings(Settings):
+    """Which references a scan over scales tries, when the poison rate is unknown."""
+
+    reference_sizes: tuple[int, ...] = Field(
+        default=(512, 1024, 2048, 4096, 8192),
+        min_length=1,
+        title="Reference sizes",
+        description="those that leave fewer than four sets are not tried",
+    )
+    neighbours: tuple[int, ...] = Field(
+        default=(8, 16, 32, 64),
+        min_length=1,
+        title="Neighbours",
+        description="at most an eighth of the reference size",
+    )
+    score: Literal["lof", "slof", "kdist"] = Field(default="lof", title="Score")
+    draws: int = Field(default=3, ge=1, le=1000, title="Draws", description="at every scale")
+    seed: int = Field(default=0, ge=0, title="Seed", description="of the random draws")
+    normalize: bool = Field(
+        default=False, title="Normalize features", description="score by angle alone"
+    )
+
+    @field_validator("reference_sizes", "neighbours")
+    @classmethod
+    def _positive(cls, values: tuple[int, ...]) -> tuple[int, ...]:
+        if min(values) < MIN_REFERENCE:
+            raise ValueError(f"Give whole numbers of at least {MIN_REFERENCE}")
+        return values
 
 
 class MapSettings(Settings):

@@ -3,8 +3,8 @@
 from pydantic import Field, field_validator
 
 from clipforensics.config.detect import (
+    CaseDetectorName,
     DensitySettings,
-    DetectorName,
     MapSettings,
     ReferenceSettings,
 )
@@ -14,8 +14,8 @@ from clipforensics.config.settings import Settings
 class ScanSettings(Settings):
     """Embed, neighbours, map, and one score a row from each detector; the first one ranks."""
 
-    detectors: tuple[DetectorName, ...] = Field(
-        default=("slof", "lof", "dao", "kdist", "lid", "iforest"),
+    detectors: tuple[CaseDetectorName, ...] = Field(
+        default=("slof", "scales", "lof", "dao", "kdist", "lid", "iforest", "clip"),
         min_length=1,
         title="Detectors",
         description="the first one ranks, the others are kept beside it",

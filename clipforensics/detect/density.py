@@ -179,6 +179,16 @@ SCORES: dict[str, Callable[[np.ndarray, DensitySettings], np.ndarray]] = {
 }
 
 
+FROM_NEIGHBOURS: dict[str, Callable[[np.ndarray, np.ndarray, DensitySettings], np.ndarray]] = {
+    "lof": lof_from_neighbours,
+    "slof": slof_from_neighbours,
+    "dao": dao_from_neighbours,
+    "dao_pow": dao_pow_from_neighbours,
+    "kdist": kdist_from_neighbours,
+    "lid": lid_from_neighbours,
+}
+
+
 def neighbours_needed(detector: str, cfg: DensitySettings) -> int:
     """How many neighbours per row a density score of this name reads."""
     by_name = {"lid": cfg.lid_neighbours, "dao": max(cfg.k, cfg.lid_neighbours)}

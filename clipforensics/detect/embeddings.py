@@ -1,27 +1,34 @@
 """The door embeddings come through: checked, cast, normalized, exact copies found."""
 
+import contextlib
 import hashlib
-from collections.abc import Iterator
+import mmap
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, UInt64
 
-from clipforensics.errors import DataError
+from clipforensics.errors import DataError, RunError
 
 CHUNK_NUMBERS = 4_000_000  # read at a time, so that a memory-mapped file never loads whole
 DIGEST_BYTES = 16
 
 
-def check_embeddings(x: np.ndarray, normalize: bool = False) -> None:
+def check_embeddings(
+    x: np.ndarray, normalize: bool = False, stop: Callable[[], bool] | None = None
+) -> None:
     """Refuse what no detector can score.
 
     Args:
         x: embeddings [n, d], in memory or memory-mapped; read once, in chunks.
         normalize: rows will be divided by their length, so zero vectors are refused too.
+        stop: asked all along; true ends the reading.
 
     Raises:
         DataError: not a table, not floating point, empty, NaN, infinity, or (if normalize) a zero.
+        RunError: stopped on request.
     """
     if x.ndim != 2:
         raise DataError(
@@ -38,7 +45,7 @@ def check_embeddings(x: np.ndarray, normalize: bool = False) -> None:
             "Embed the pairs first."
         )
     broken, zero = [], []
-    for start, rows in _chunks(x):
+    for start, rows in _chunks(x, stop):
         broken.extend(start + np.flatnonzero(~np.isfinite(rows).all(axis=1)))
         zero.extend(start + np.flatnonzero(~rows.any(axis=1)) if normalize else ())
     if broken:
@@ -84,7 +91,7 @@ class Copies:
     """Which rows are exact copies of each other.
 
     Attributes:
-        first: [m] the row where each different embedding comes first, ascending.
+        first: [m] one row of each different embedding, ascending; of exact copies the first.
         place: [n] for every row, the position in `first` of the embedding it equals.
     """
 
@@ -98,27 +105,111 @@ class Copies:
         groups = [rows for rows in np.split(order, cuts) if len(rows) > 1]
         return sorted(groups, key=len, reverse=True)
 
+    def members(self, places: Int64[np.ndarray, " _"]) -> Int64[np.ndarray, " _"]:
+        """All rows that equal one of these different embeddings, ascending."""
+        return np.flatnonzero(np.isin(self.place, places))
 
-def find_copies(x: np.ndarray, normalize: bool = False) -> Copies:
+
+def find_copies(
+    x: np.ndarray, normalize: bool = False, stop: Callable[[], bool] | None = None
+) -> Copies:
     """Find exact copies among embeddings [n, d], in chunks.
 
-    Rows are compared by a 128-bit digest, since an adversary may have chosen them; 0 and -0 are
-    equal, and a float16 file has the copies that the same values have as float32.
+    Rows that share a cheap mark are compared by a 128-bit digest, since an adversary may have
+    chosen them; 0 and -0 are equal, and a float16 file has the copies that the same values have
+    as float32.
     """
-    digests = b"".join(
-        hashlib.blake2b(row.tobytes(), digest_size=DIGEST_BYTES).digest()
-        for _, rows in _chunks(x)
-        for row in (unit_rows(rows) if normalize else as_float(rows)) + 0.0
-    )
-    seen = np.frombuffer(digests, dtype=f"V{DIGEST_BYTES}")
-    _, first, place = np.unique(seen, return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    position = np.empty_like(order)
-    position[order] = np.arange(len(order))
-    return Copies(first[order].astype(np.int64), position[place].astype(np.int64))
+    exact = np.float64 if x.dtype == np.float64 else np.float32
+    factors = np.frombuffer(os.urandom(x.shape[1] * np.dtype(exact).itemsize * 2), np.uint64)
+    alike = _shared(_sums(x, normalize, factors, exact, stop))
+    first = np.arange(len(x))
+    seen: dict[bytes, int] = {}
+    for row in alike:
+        first[row] = seen.setdefault(_digest(x, int(row), normalize), int(row))
+    release(x)
+    kept, place = np.unique(first, return_inverse=True)
+    return Copies(kept.astype(np.int64), place.astype(np.int64))
 
 
-def _chunks(x: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+def content_words(
+    x: np.ndarray,
+    rows: Int64[np.ndarray, " m"],
+    normalize: bool = False,
+    stop: Callable[[], bool] | None = None,
+) -> UInt64[np.ndarray, " m"]:
+    """A number for each of these rows that hangs on nothing but what the row holds.
+
+    Different rows have different numbers, and the same values in another precision the same ones.
+    They do not look random: mix before sorting by them. The table is read once, in chunks.
+    """
+    factors = np.random.default_rng(0).integers(2**64, size=x.shape[1], dtype=np.uint64)
+    words = _sums(x, normalize, factors, np.float32, stop)[rows]
+    for at in _shared(words):
+        words[at] = int.from_bytes(_digest(x, int(rows[at]), normalize)[:8], "big")
+    release(x)
+    return words
+
+
+def _sums(
+    x: np.ndarray,
+    normalize: bool,
+    factors: UInt64[np.ndarray, " w"],
+    dtype: type[np.floating],
+    stop: Callable[[], bool] | None,
+) -> UInt64[np.ndarray, " n"]:
+    """Equal rows have equal sums; others differ but for a chance of about 1 in 2^32 a pair.
+
+    Rows are rounded to the dtype, and need a factor for each 32 bits of it. Factors from the system cannot be foreseen, so nobody can choose rows that share a sum.
+    """
+    factors, sums = factors | np.uint64(1), np.empty(len(x), np.uint64)
+    for start, rows in _chunks(x, stop):
+        rows = unit_rows(rows) if normalize else as_float(rows)
+        with np.errstate(over="ignore"):
+            rows = np.ascontiguousarray(rows, dtype) + np.float32(0)  # -0 is 0
+        bits = rows.view(np.uint32).reshape(len(rows), len(factors))
+        bits ^= bits >> np.uint32(15)  # what was float16 has low bits of 0 only
+        sums[start : start + len(rows)] = np.einsum("nd,d->n", bits, factors, dtype=np.uint64)
+    return sums
+
+
+def _shared(sums: UInt64[np.ndarray, " n"]) -> Int64[np.ndarray, " _"]:
+    """Rows, ascending, whose sum some other row has too."""
+    order = np.argsort(sums, kind="stable")
+    same = sums[order[1:]] == sums[order[:-1]]
+    alike = np.zeros(len(sums), bool)
+    alike[order[1:][same]] = alike[order[:-1][same]] = True
+    return np.flatnonzero(alike)
+
+
+def _digest(x: np.ndarray, row: int, normalize: bool) -> bytes:
+    one = x[row : row + 1]
+    one = (unit_rows(one) if normalize else as_float(one)) + np.float32(0)
+    return hashlib.blake2b(one.tobytes(), digest_size=DIGEST_BYTES).digest()
+
+
+def release(x: np.ndarray) -> None:
+    """Hand the pages of a memory-mapped file back, so that a file never fills the memory.
+
+    They stay in the system's cache and come back when read. Arrays in memory are left alone.
+    """
+    base: object = x
+    while isinstance(base, np.ndarray):
+        held = getattr(base, "_mmap", None)
+        if held is not None:
+            if getattr(base, "mode", "") == "c":
+                return  # copy on write: what was changed lives in these pages alone
+            with contextlib.suppress(ValueError, OSError, AttributeError):
+                held.madvise(mmap.MADV_DONTNEED)
+            return
+        base = base.base
+
+
+def _chunks(
+    x: np.ndarray, stop: Callable[[], bool] | None = None
+) -> Iterator[tuple[int, np.ndarray]]:
     step = max(1, CHUNK_NUMBERS // x.shape[1])
     for start in range(0, len(x), step):
+        if stop is not None and stop():
+            raise RunError(f"Stopped while reading the embeddings, at row {start:,}.")
         yield start, np.asarray(x[start : start + step])
+        release(x)

@@ -15,10 +15,13 @@ from jaxtyping import Bool, Float, Float32, Float64, Int64
 from clipforensics.detect.embeddings import as_float, check_embeddings
 from clipforensics.errors import ConfigError, DataError
 
-SPARE = 8  # candidates beyond the k wanted
+SPARE = 4  # candidates beyond the k wanted
 QUERIES = 4096  # rows searched at a time
+GRAM_ROWS = 4096  # a set up to this size is searched through its products with itself
+GRAM_BLOCK = 256  # rows of products ranked at a time
 BLOCK_NUMBERS = 200_000  # differences held at a time: they stay in the processor's cache
 CANDIDATES = 1_000_000  # held at a time
+CELLS, ROWS_PER_CELL, PROBES = 256, 40, 8  # of an inverted file; recall .998 at 50,000 rows
 
 
 class Neighbours(NamedTuple):
@@ -92,6 +95,47 @@ def whole_set_graph(
     return Neighbours(dist.astype(np.float32), ids)
 
 
+def approximate_neighbours(x: Float[np.ndarray, "n d"], k: int, seed: int = 0) -> Neighbours:
+    """Neighbours from the nearest cells of an inverted file; some may be missed, none invented.
+
+    Distances of those found are exact. Rows whose cells hold fewer than k others are searched
+    among all rows.
+
+    Returns:
+        As `neighbours`.
+
+    Raises:
+        ConfigError, DataError: as `neighbours`.
+    """
+    import faiss
+
+    check_embeddings(x)
+    check_k(k, len(x))
+    search = _Search(as_float(x))
+    cells = max(1, min(CELLS, len(x) // ROWS_PER_CELL))
+    quantizer = faiss.IndexFlatL2(x.shape[1])
+    index = faiss.IndexIVFFlat(quantizer, x.shape[1], cells)
+    index.cp.seed, index.nprobe = seed + 1, PROBES
+    index.train(search.centred)
+    index.add(search.centred)
+    wanted = min(k + 1 + SPARE, len(x))
+    dist, ids = np.empty((len(x), k)), np.empty((len(x), k), dtype=np.int64)
+    for start in range(0, len(x), QUERIES):
+        rows = np.arange(start, min(start + QUERIES, len(x)))
+        _, found = index.search(search.centred[rows], wanted)
+        whole = (found >= 0).all(axis=1)
+        for some, candidates in ((rows[whole], found[whole]), (rows[~whole], None)):
+            if not len(some):
+                continue
+            queries = search.points[some]
+            if candidates is None:
+                dist[some], ids[some] = search.nearest(as_float(x[some]), k, some)
+            else:
+                square, ids[some] = search._closest(queries, candidates, k, some)
+                dist[some] = np.ldexp(np.sqrt(square), search.exponent)
+    return Neighbours(dist, ids)
+
+
 def check_k(k: int, n: int, alone: bool = True) -> None:
     """Refuse k if n embeddings do not hold k neighbours; `alone`: one of them is the row itself.
 
@@ -114,6 +158,9 @@ class _Search:
         self.points = np.ldexp(points, -self.exponent)
         self.middle = self.points.mean(axis=0, dtype=np.float64).astype(points.dtype)
         self.centred = self._centre(self.points)
+        # double precision once, where it is small: differences are then plain subtractions
+        few = len(points) <= GRAM_ROWS
+        self.wide = self.points.astype(np.float64) if few else self.points
 
     def nearest(
         self, queries: Float[np.ndarray, "q d"], k: int, own: Int64[np.ndarray, " q"] | None
@@ -129,12 +176,15 @@ class _Search:
             doubtful = []
             step = max(1, CANDIDATES // wanted)
             for rows in (todo[at : at + step] for at in range(0, len(todo), step)):
-                rough, found = faiss.knn(centred[rows], self.centred, wanted)
+                if own is not None and len(rows) == len(self.points) <= GRAM_ROWS:
+                    last, found = _candidates_among(self.centred, wanted)
+                else:
+                    rough, found = faiss.knn(centred[rows], self.centred, wanted)
+                    last = rough[:, -1]
                 mine = None if own is None else own[rows]
                 square[rows], ids[rows] = self._closest(queries[rows], found, k, mine)
                 if wanted < len(self.points):
-                    proved = _proved(centred[rows], rough[:, -1], square[rows, -1])
-                    doubtful.append(rows[~proved])
+                    doubtful.append(rows[~_proved(centred[rows], last, square[rows, -1])])
             todo = np.concatenate(doubtful) if doubtful else todo[:0]
             wanted = min(4 * wanted, len(self.points))
         return np.ldexp(np.sqrt(square), self.exponent), ids
@@ -154,12 +204,32 @@ class _Search:
         step = max(1, BLOCK_NUMBERS // (found.shape[1] * queries.shape[1]))
         for start in range(0, len(queries), step):
             part = slice(start, start + step)
-            apart = np.subtract(self.points[found[part]], queries[part, None], dtype=np.float64)
+            apart = self.wide.take(found[part].ravel(), axis=0).reshape(*found[part].shape, -1)
+            apart = np.subtract(apart, queries[part, None], dtype=np.float64)
             square[part] = np.einsum("qcd,qcd->qc", apart, apart)
         if own is not None:  # by id: with duplicates, the row itself need not come first
             square[found == own[:, None]] = np.inf
         order = np.lexsort((found, square), axis=-1)[:, :k]
         return np.take_along_axis(square, order, 1), np.take_along_axis(found, order, 1)
+
+
+def _candidates_among(
+    points: Float32[np.ndarray, "m d"], wanted: int
+) -> tuple[Float32[np.ndarray, " m"], Int64[np.ndarray, "m c"]]:
+    """For every row the `wanted` rows of least rough squared distance, and the largest of these.
+
+    All against all is one symmetric product, half the work of a search; FAISS has no such mode.
+    """
+    product = points @ points.T  # BLAS knows that it is symmetric
+    square = np.diagonal(product).copy()
+    last, found = np.empty(len(points), np.float32), np.empty((len(points), wanted), np.int64)
+    for start in range(0, len(points), GRAM_BLOCK):
+        part = slice(start, start + GRAM_BLOCK)
+        away = np.subtract(square / 2, product[part])  # half the squared distance, less |x|²/2
+        found[part] = np.argpartition(away, wanted - 1, axis=1)[:, :wanted]
+        furthest = np.take_along_axis(away, found[part, -1:], 1)[:, 0]
+        last[part] = 2 * furthest + square[part]
+    return last, found
 
 
 def _proved(

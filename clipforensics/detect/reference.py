@@ -4,20 +4,31 @@ With more poisons than k in the reference, a poison's neighbours are the other p
 looks normal. A random reference set thins them out; averaging a few draws steadies the ranking.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from clipforensics.config.detect import DETECTORS, DensitySettings, ReferenceSettings
-from clipforensics.detect.density import SCORES, neighbours_needed
-from clipforensics.detect.embeddings import Copies, check_embeddings, find_copies, take
+from clipforensics.detect.density import FROM_NEIGHBOURS, SCORES, neighbours_needed
+from clipforensics.detect.draws import Plan, plan_for, sets_of
+from clipforensics.detect.embeddings import (
+    Copies,
+    check_embeddings,
+    content_words,
+    find_copies,
+    release,
+    take,
+)
 from clipforensics.detect.forest import isolation_forest
-from clipforensics.detect.neighbours import check_k
+from clipforensics.detect.neighbours import neighbours
+from clipforensics.detect.workers import each_in_turn
 from clipforensics.errors import ConfigError, DataError, RunError
 
 Progress = Callable[[int, int], None]
+LONG_ROWS = 4096
+"""Rows from which a stop is asked for within a reference set too."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +49,20 @@ class Scores:
     info: dict[str, Any]
 
 
+@dataclass
+class State:
+    """How far scoring is, so that a killed one goes on where it was.
+
+    Attributes:
+        done: reference sets finished.
+        mean, square: float64 [scores, different rows], Welford's sums over the draws so far.
+    """
+
+    done: int
+    mean: np.ndarray
+    square: np.ndarray
+
+
 def score(
     x: np.ndarray,
     detector: str,
@@ -49,7 +74,8 @@ def score(
     """Score every embedding against random reference sets drawn from the others.
 
     Each draw shuffles the rows and splits them into floor(n / reference_size) sets whose sizes
-    differ by at most one; a row is scored once per draw, within its set. Exact copies are scored
+    differ by at most one; a row is scored once per draw, within its set. The shuffle hangs on what
+    the rows hold: the same rows in another order get the same scores. Exact copies are scored
     as one row and all get its score. An Isolation Forest is fitted anew on each set.
 
     Args:
@@ -65,95 +91,150 @@ def score(
         DataError: x is no table of finite floats, or all its rows are equal.
         RunError: stopped on request.
     """
-    if detector not in DETECTORS:
-        raise ConfigError(f"Unknown detector {detector!r}; known are {', '.join(DETECTORS)}.")
-    check_embeddings(x, reference.normalize)
-    copies = find_copies(x, reference.normalize)
-    plan = _plan(copies, detector, density, reference)
-    mean, square = np.zeros(plan.rows), np.zeros(plan.rows)
-    for draw in range(plan.draws):
-        rng = np.random.default_rng([reference.seed, draw])
-        order = np.arange(plan.rows) if plan.sets == 1 else rng.permutation(plan.rows)
-        for done, rows in enumerate(np.array_split(order, plan.sets), start=draw * plan.sets):
-            if stop is not None and stop():
-                raise RunError(
-                    f"Scoring by {detector} was stopped after {done} of {plan.total} reference "
-                    "sets; nothing was kept. Start it again to score from the beginning."
-                )
-            rows = np.sort(rows)  # ascending: a memory-mapped file is read in one direction
-            part = take(x, copies.first[rows], reference.normalize)
-            value = _transformed(detector, part, density, seed=int(rng.integers(2**31)))
-            # Welford: mean and squared deviation without keeping every draw
-            step = value - mean[rows]
-            mean[rows] += step / (draw + 1)
-            square[rows] += step * (value - mean[rows])
-            if progress is not None:
-                progress(done + 1, plan.total)
+    return score_each(x, [(detector, density)], reference, progress, stop)[0]
+
+
+def score_each(
+    x: np.ndarray,
+    asked: Sequence[tuple[str, DensitySettings]],
+    reference: ReferenceSettings,
+    progress: Progress | None = None,
+    stop: Callable[[], bool] | None = None,
+    state: State | None = None,
+    keep: Callable[[State], None] | None = None,
+    copies: Copies | None = None,
+    captions: np.ndarray | None = None,
+    words: np.ndarray | None = None,
+) -> list[Scores]:
+    """Several scores of the same draws, from one neighbour search per reference set; see `score`.
+
+    Args:
+        x, reference, progress, stop: as `score`.
+        asked: detector and neighbour settings of each score.
+        state: what `keep` was given last by an earlier attempt with the same arguments.
+        keep: given the state after each set; it may store it or not. Not a copy: read it at once.
+        copies: which rows count as one, if not the exact copies alone.
+        captions: caption embeddings [n, d], which join the reference set of their own rows, each
+            different one once, and are not scored; the authors' released script does so.
+        words: `content_words` of the different rows if known, to spare a reading.
+
+    Returns:
+        One answer for each score asked, in that order; each equals `score` of its own.
+
+    Raises:
+        ConfigError, DataError, RunError: as `score`.
+    """
+    for detector, _ in asked:
+        if detector not in DETECTORS:
+            raise ConfigError(f"Unknown detector {detector!r}; known are {', '.join(DETECTORS)}.")
+    for table in (x,) if captions is None else (x, captions):
+        check_embeddings(table, reference.normalize, _if_long(stop, table))
+    if captions is not None and captions.shape != x.shape:
+        raise DataError(
+            f"Captions need the shape of the pictures, {list(x.shape)}, got {list(captions.shape)}."
+        )
+    copies = copies or find_copies(x, reference.normalize, _if_long(stop, x))
+    plan = plan_for(copies, asked, reference)
+    if words is None:
+        words = content_words(x, copies.first, reference.normalize, _if_long(stop, x))
+    if state is None or state.mean.shape != (len(asked), plan.rows):
+        state = State(0, *np.zeros((2, len(asked), plan.rows)))
+
+    def values(task: tuple[np.ndarray, int]) -> np.ndarray:
+        part = _read(x, copies.first[task[0]], reference.normalize)
+        if captions is not None:
+            also = _read(captions, copies.members(task[0]), reference.normalize)
+            own = find_copies(also).first
+            also = also[own[np.argsort(content_words(also, own))]]
+            part = np.vstack([part, also])
+        return _transformed(asked, part, task[1], stop)[:, : len(task[0])]
+
+    for draw in range(state.done // plan.sets, plan.draws):
+        tasks = sets_of(plan, words, reference.seed, draw)[state.done - draw * plan.sets :]
+        with each_in_turn(values, tasks, plan.work(x.shape[1])) as answers:
+            for rows, _ in tasks:
+                if stop is not None and stop():
+                    raise RunError(
+                        f"Scoring by {', '.join(dict(asked))} was stopped after {state.done} of "
+                        f"{plan.total} reference sets."
+                    )
+                # Welford: mean and squared deviation without keeping every draw
+                value = next(answers)
+                step = value - state.mean[:, rows]
+                state.mean[:, rows] += step / (draw + 1)
+                state.square[:, rows] += step * (value - state.mean[:, rows])
+                state.done += 1
+                release(x)
+                if keep is not None:
+                    keep(state)
+                if progress is not None:
+                    progress(state.done, plan.total)
+    return [
+        _answer(x, copies, plan, one, reference, state.mean[at], state.square[at])
+        for at, one in enumerate(asked)
+    ]
+
+
+def _read(x: np.ndarray, rows: np.ndarray, normalize: bool) -> np.ndarray:
+    """These rows in this order; a memory-mapped file is read in one direction."""
+    order = np.argsort(rows)
+    found = take(x, rows[order], normalize)
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    return found[place]
+
+
+def _answer(
+    x: np.ndarray,
+    copies: Copies,
+    plan: Plan,
+    asked: tuple[str, DensitySettings],
+    reference: ReferenceSettings,
+    mean: np.ndarray,
+    square: np.ndarray,
+) -> Scores:
     spread = np.sqrt(square / max(1, plan.draws - 1))
-    mean = mean if detector == "dao" else np.exp(mean)
-    info = _info(x, copies, plan, detector, density, reference)
+    mean = mean if asked[0] == "dao" else np.exp(mean)
+    info = _info(x, copies, plan, *asked, reference)
     return Scores(mean[copies.place], spread[copies.place], info)
 
 
-@dataclass(frozen=True)
-class _Plan:
-    rows: int  # different embeddings
-    sets: int  # reference sets per draw
-    draws: int
-
-    @property
-    def total(self) -> int:
-        return self.sets * self.draws
-
-    @property
-    def sizes(self) -> tuple[int, int]:
-        return self.rows // self.sets, -(-self.rows // self.sets)
+def _if_long(stop: Callable[[], bool] | None, x: np.ndarray) -> Callable[[], bool] | None:
+    """Whether to ask in the middle: only what takes longer than a moment."""
+    return stop if len(x) > LONG_ROWS else None
 
 
-def _plan(
-    copies: Copies, detector: str, density: DensitySettings, reference: ReferenceSettings
-) -> _Plan:
-    rows, given, size = len(copies.first), len(copies.place), reference.reference_size
-    if rows == 1 < given:
-        raise DataError(
-            f"All {given:,} embeddings are equal: nothing stands out. "
-            "Check that the pictures differ and that the model's weights were loaded."
-        )
-    sets = 1 if size == "all" else max(1, rows // size)
-    # one set holds every row: a density is then the same in every draw, a forest is not
-    plan = _Plan(rows, sets, 1 if sets == 1 and detector != "iforest" else reference.draws)
-    if detector != "iforest":
-        _check_sets(plan, neighbours_needed(detector, density), given)
-    return plan
+def _transformed(
+    asked: Sequence[tuple[str, DensitySettings]],
+    x: np.ndarray,
+    seed: int,
+    stop: Callable[[], bool] | None,
+) -> np.ndarray:
+    """Scores [asked, rows] on the scale that draws are averaged on."""
+    densities = [neighbours_needed(*one) for one in asked if one[0] != "iforest"]
+    stop, near = _if_long(stop, x), None
 
+    def watch(done: int, total: int) -> None:
+        if stop is not None and stop():
+            raise RunError(f"Stopped while finding neighbours, after {done:,} of {total:,} rows.")
 
-def _check_sets(plan: _Plan, k: int, given: int) -> None:
-    smallest = plan.sizes[0]
-    if plan.sets > 1 and k >= smallest:
-        raise ConfigError(
-            f"k={k} needs reference sets of at least {k + 1} embeddings, these hold {smallest}. "
-            f"Lower k to {smallest - 1} or less, or raise the reference size."
-        )
-    if plan.rows < given and k >= plan.rows:
-        raise ConfigError(
-            f"k={k} needs at least {k + 1} different embeddings, got {plan.rows} among {given:,} "
-            f"rows. Lower k to {plan.rows - 1} or less."
-        )
-    check_k(k, plan.rows)
-
-
-def _transformed(detector: str, x: np.ndarray, density: DensitySettings, seed: int) -> np.ndarray:
-    """Scores on the scale that draws are averaged on."""
-    if detector == "iforest":
-        return np.log(isolation_forest(x, seed))
-    value = SCORES[detector](x, density)
-    return value if detector == "dao" else np.log(value)
+    if len(densities) > 1 or (densities and stop is not None):
+        near = neighbours(x, max(densities), progress=watch)
+    out = np.empty((len(asked), len(x)))
+    for at, (name, density) in enumerate(asked):
+        if name == "iforest":
+            out[at] = isolation_forest(x, seed)
+        else:
+            out[at] = FROM_NEIGHBOURS[name](*near, density) if near else SCORES[name](x, density)
+        if name != "dao":
+            np.log(out[at], out=out[at])
+    return out
 
 
 def _info(
     x: np.ndarray,
     copies: Copies,
-    plan: _Plan,
+    plan: Plan,
     detector: str,
     density: DensitySettings,
     reference: ReferenceSettings,

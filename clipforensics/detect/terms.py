@@ -2,11 +2,11 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float, Float64
 
 from clipforensics.errors import DataError
 
@@ -50,8 +50,6 @@ def over_represented(captions: Sequence[str], flagged: Bool[np.ndarray, " n"]) -
     Raises:
         DataError: captions and flags differ in number, or nothing is flagged.
     """
-    from scipy.stats import hypergeom
-
     if len(captions) != len(flagged):
         raise DataError(f"There are {len(captions):,} captions but {len(flagged):,} flags.")
     if not flagged.any():
@@ -62,15 +60,63 @@ def over_represented(captions: Sequence[str], flagged: Bool[np.ndarray, " n"]) -
         different[words] = different.get(words, False) or flag
     total = Counter(term for words in different for term in set(_terms(words)))
     hits = Counter(term for words, flag in different.items() if flag for term in set(_terms(words)))
-    n, drawn = len(different), sum(different.values())
-    most = max(MIN_CAPTIONS, MAX_SHARE * n)
+    return _tested(total, hits, n=len(different), drawn=sum(different.values()))
+
+
+def over_represented_names(
+    names: Sequence[Iterable[str]],
+    flagged: Bool[np.ndarray, " n"],
+    max_share: float = 0.5,
+) -> list[Term]:
+    """Rank names, such as the labels each caption holds, as `over_represented` ranks terms.
+
+    Every row counts, so leave copies out first. Names are not looked into, and one in more than
+    `max_share` of the rows is not tested.
+
+    Raises:
+        DataError: names and flags differ in number, or nothing is flagged.
+    """
+    if len(names) != len(flagged):
+        raise DataError(f"There are names for {len(names):,} rows but {len(flagged):,} flags.")
+    if not flagged.any():
+        raise DataError("No row is flagged. Lower the threshold, or select some pairs.")
+    each = [set(one) for one in names]
+    total = Counter(name for one in each for name in one)
+    hits = Counter(name for row in np.flatnonzero(flagged) for name in each[row])
+    return _tested(total, hits, len(each), int(flagged.sum()), max_share)
+
+
+def terms_of(caption: str) -> frozenset[str]:
+    """The terms of a caption, as `over_represented` counts them."""
+    return frozenset(_terms(" ".join(_words(caption))))
+
+
+def benjamini_hochberg(log10_p: Float[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
+    """For each test the false share among all tests at least as striking, from log10 of p.
+
+    Source:
+        Benjamini and Hochberg, J. R. Stat. Soc. B 57 (1995).
+    """
+    order = np.argsort(log10_p)
+    scaled = 10 ** log10_p[order] * len(log10_p) / np.arange(1, len(log10_p) + 1)
+    q = np.empty(len(log10_p))
+    q[order] = np.minimum.accumulate(scaled[::-1])[::-1].clip(max=1)
+    return q
+
+
+def _tested(
+    total: Counter[str], hits: Counter[str], n: int, drawn: int, max_share: float = MAX_SHARE
+) -> list[Term]:
+    from scipy.stats import hypergeom
+
+    most = max(MIN_CAPTIONS, max_share * n)
     tested = sorted(term for term, count in total.items() if MIN_CAPTIONS <= count <= most)
     if not tested:
         return []
     held, found = np.array([(total[term], hits[term]) for term in tested]).T
     with np.errstate(divide="ignore"):  # a chance too small for a float is -inf in log
         log_p = np.minimum(hypergeom.logsf(found - 1, n, held, drawn), 0.0) / np.log(10)
-    q = _benjamini_hochberg(log_p)
+    q = benjamini_hochberg(log_p)
     lift = (found / drawn) / (held / n)
     order = np.lexsort((-lift, log_p))
     return [
@@ -90,11 +136,3 @@ def _terms(words: str) -> Iterator[str]:
             yield word
             if i and kept[i - 1] not in STOP_WORDS:
                 yield f"{kept[i - 1]} {word}"
-
-
-def _benjamini_hochberg(log10_p: np.ndarray) -> np.ndarray:
-    order = np.argsort(log10_p)
-    scaled = 10 ** log10_p[order] * len(log10_p) / np.arange(1, len(log10_p) + 1)
-    q = np.empty(len(log10_p))
-    q[order] = np.minimum.accumulate(scaled[::-1])[::-1].clip(max=1)
-    return q

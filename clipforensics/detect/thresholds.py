@@ -1,9 +1,11 @@
 """Where to cut a ranking, and how many rows a cut flags. A cut is a choice, not a verdict."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64
 
-from clipforensics.errors import ConfigError
+from clipforensics.errors import ConfigError, DataError
 
 
 def cut_at_percentile(scores: Float[np.ndarray, " n"], percentile: float) -> float:
@@ -46,3 +48,57 @@ def percentile_ranks(scores: Float[np.ndarray, " n"]) -> Float64[np.ndarray, " n
     """For colours: the per cent of rows that score lower, a tie counting half; in (0, 100)."""
     _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
     return (100 * (np.cumsum(counts) - counts / 2) / len(scores))[place]
+
+
+@dataclass(frozen=True)
+class CleanCut:
+    """A cut taken from rows known to be clean.
+
+    Attributes:
+        cut: rows that score at or above it are flagged.
+        false_rate: the share of clean rows at or above it, at most what was asked.
+        clean: how many clean rows that was measured on.
+        high: upper end of the 95 % interval (Clopper-Pearson) of the false rate.
+    """
+
+    cut: float
+    false_rate: float
+    clean: int
+    high: float
+
+    def expected(self, n: int) -> tuple[float, float]:
+        """False alarms to expect among n clean rows, and the upper end of their interval."""
+        return n * self.false_rate, n * self.high
+
+
+def cut_from_clean(clean: Float[np.ndarray, " n"], false_rate: float) -> CleanCut:
+    """The lowest cut that flags at most this share of a clean reference.
+
+    Scores carry over only from the same detector, settings and kind of data: a ratio such as LOF
+    has no unit, a k-distance has. The cut lies just above a clean score, so ties are not flagged.
+
+    Raises:
+        ConfigError: false_rate is not in (0, 1), or the reference is too small to say: it needs
+            1 / false_rate rows.
+        DataError: a clean score is not finite.
+    """
+    from scipy.stats import beta
+
+    if not 0 < false_rate < 1:
+        raise ConfigError(f"false_rate={false_rate} is not between 0 and 1. Choose one that is.")
+    needed = int(np.ceil(1 / false_rate))
+    if len(clean) < needed:
+        raise ConfigError(
+            f"false_rate={false_rate:g} needs at least {needed:,} clean rows, got {len(clean):,}. "
+            "Add clean rows, or raise the rate."
+        )
+    if not np.isfinite(clean).all():
+        raise DataError(
+            f"{(~np.isfinite(clean)).sum():,} of {len(clean):,} clean scores are not finite."
+        )
+    allowed = int(len(clean) * false_rate + 1e-9)
+    order = np.sort(np.asarray(clean, np.float64))[::-1]
+    cut = float(np.nextafter(order[allowed], np.inf))
+    alarms = int((clean >= cut).sum())
+    high = float(beta.ppf(0.975, alarms + 1, len(clean) - alarms))
+    return CleanCut(cut, alarms / len(clean), len(clean), high)

@@ -33,13 +33,24 @@ from clipforensics.jobs.embedding import (
     text_embeddings,
 )
 from clipforensics.jobs.run_folder import Stopped
-from clipforensics.jobs.scoring import is_scored, scores, told_as, truth_figures, usable
+from clipforensics.jobs.scoring import (
+    is_scored,
+    scale_scores,
+    scores,
+    told_as,
+    truth_figures,
+    usable,
+)
+from clipforensics.jobs.suspects import duplicates, suspected_labels
 
 __all__ = [
     "bad_pictures", "embed", "embeddings", "graph", "is_embedded", "is_scored", "latest_scan",
-    "neighbours_of", "projection", "run", "scan", "scored_rows", "scores", "text_embeddings",
+    "neighbours_of", "projection", "run", "scale_scores", "scan", "scored_rows", "scores", "text_embeddings",
     "truth_figures",
 ]  # fmt: skip
+
+TELLING = ("scales", "clip")
+"""Rankings whose top is asked what it has in common; the first detector where neither was run."""
 
 
 def run(context: RunContext) -> dict[str, Any]:
@@ -67,8 +78,10 @@ def scan(
 
     Returns:
         `rows`, `scored`, `bad`, `detector` (which ranks), `seconds` by stage (a stage whose
-        evidence was there costs its reading), `seconds_total`, the `settings`, and where the case
-        knows the truth its `target` and `figures` by detector.
+        evidence was there costs its reading), `seconds_total`, the `settings`, `suspects` (see
+        `jobs.suspects`), `duplicates`, `without_direction` (rows with a zero embedding, by the
+        detectors that left them out), `scales` where they were tried, and where the case knows the
+        truth its `target` and `figures` by detector.
     """
     stages: dict[str, Callable[[], Any]] = {
         "embed": lambda: embed(case, progress, stop, settings.device),
@@ -186,6 +199,18 @@ def _summary(
         "seconds": seconds,
         "seconds_total": sum(seconds.values()),
     }
+    if found:
+        told = {name: found[name].mean for name in TELLING if name in found}
+        first = settings.detectors[0]
+        summary["suspects"] = suspected_labels(case, told or {first: found[first].mean})
+        rows, x = usable(case)
+        near = np.asarray(graph(case, settings.map.n_neighbours)[1])
+        summary["duplicates"] = duplicates(case, rows, x, near)
+    left_out = {name: made.info.get("without_direction", 0) for name, made in found.items()}
+    if any(left_out.values()):
+        summary["without_direction"] = {name: count for name, count in left_out.items() if count}
+    if "scales" in found:
+        summary["scales"] = found["scales"].info["scales"]
     if case.truth is not None:
         figures = {name: truth_figures(case, made) for name, made in found.items()}
         summary["target"] = case.truth.target

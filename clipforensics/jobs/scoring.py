@@ -9,15 +9,27 @@ import numpy as np
 
 from clipforensics.cases.case import Case
 from clipforensics.cases.evidence import evidence_dir, is_made, write_json, writing
-from clipforensics.config.detect import DensitySettings, ReferenceSettings
-from clipforensics.detect import reference as reference_sets
+from clipforensics.config.detect import DensitySettings, ReferenceSettings, ScaleSettings
+from clipforensics.detect.agreement import cosines, mismatch_log_odds
+from clipforensics.detect.groups import near_copies
 from clipforensics.detect.metrics import evaluate
-from clipforensics.detect.reference import Scores
+from clipforensics.detect.reference import Scores, score_each
+from clipforensics.detect.scales import score_scales
 from clipforensics.errors import DataError, RunError
-from clipforensics.jobs.embedding import Progress, Stop, embedding_dir, embeddings, scored_rows
+from clipforensics.jobs.embedding import (
+    Progress,
+    Stop,
+    embedding_dir,
+    embeddings,
+    scored_rows,
+    text_embeddings,
+)
+from clipforensics.jobs.resuming import Keeper
 from clipforensics.jobs.run_folder import Stopped
+from clipforensics.repair.split import fit_mixture
 
 CHECK_ROWS = 65_536
+SCALE_FILES = ("z", "best")
 
 
 def scores(
@@ -31,7 +43,8 @@ def scores(
     """One detector's score of every pair, read from evidence or computed and kept.
 
     Returns:
-        Scores with mean and spread float64 [n]; NaN for bad pictures.
+        Scores with mean and spread float64 [n]; NaN for bad pictures, and where a detector that
+        reads angles meets a zero embedding.
 
     Raises:
         CaseError: not embedded yet.
@@ -42,14 +55,93 @@ def scores(
     folder = evidence_dir(case, "scores", key)
     if not is_made(folder):
         rows, x = usable(case)
+        keeper = Keeper(folder)
         told = told_as(progress, f"scoring by {detector}")
         try:
-            made = reference_sets.score(x, detector, density, reference, told, stop)
+            made, more = _made(case, rows, x, detector, density, reference, told, stop, keeper)
         except RunError as problem:
             raise Stopped(str(problem)) from None
         with writing(folder, key) as part:
             _write_scores(part, rows, made)
+            for name, table in more.items():
+                np.save(part / f"{name}.npy", table, allow_pickle=False)
+        keeper.forget()
     return _read_scores(folder, len(case.pairs))
+
+
+def scale_scores(
+    case: Case, reference: ReferenceSettings
+) -> tuple[np.ndarray, np.ndarray, list[dict[str, Any]]] | None:
+    """What each scale said, if `scores(case, "scales", ...)` was made with these settings.
+
+    Returns:
+        z float32 [scales, m] and best int64 [m] for the m `scored_rows`, and the scales' records.
+    """
+    folder = evidence_dir(case, "scores", _scores_key(case, "scales", DensitySettings(), reference))
+    if not is_made(folder):
+        return None
+    z, best = (np.load(folder / f"{n}.npy", mmap_mode="r", allow_pickle=False) for n in SCALE_FILES)
+    info = json.loads((folder / "info.json").read_text(encoding="utf-8"))
+    return z, best, info["scales"]
+
+
+def _made(
+    case: Case,
+    rows: np.ndarray,
+    x: np.ndarray,
+    detector: str,
+    density: DensitySettings,
+    reference: ReferenceSettings,
+    told: Callable[[int, int], None],
+    stop: Stop | None,
+    keeper: Keeper,
+) -> tuple[Scores, dict[str, np.ndarray]]:
+    """The scores of the usable rows, and tables to keep beside them."""
+    if detector in ("clip", "gmm"):
+        return _by_caption(case, rows, x, detector), {}
+    captions = text_embeddings(case)[rows] if reference.captions else None
+    copies = near_copies(x) if reference.collapse else None
+    state, keep = keeper.begun(), keeper.keep
+    if detector != "scales":
+        (made,) = score_each(
+            x, [(detector, density)], reference, told, stop, state, keep, copies, captions
+        )
+        return made, {}
+    cfg = scale_settings(reference)
+    found = score_scales(x, cfg, told, stop, state, keep, copies, captions)
+    spread = np.take_along_axis(found.spread, found.best[None], 0)[0]
+    tables = {"z": found.z.astype(np.float32), "best": found.best}
+    return Scores(found.combined, spread, found.info), tables
+
+
+def scale_settings(reference: ReferenceSettings) -> ScaleSettings:
+    """A scan over scales with the seed and features of these settings, and at most its own draws.
+
+    Many scales steady the ranking as draws do, and each draw costs as much as several of a score.
+    """
+    draws = min(reference.draws, ScaleSettings().draws)
+    return ScaleSettings(draws=draws, seed=reference.seed, normalize=reference.normalize)
+
+
+def _by_caption(case: Case, rows: np.ndarray, x: np.ndarray, detector: str) -> Scores:
+    """Picture against its own caption: no reference set, so no draws and no spread.
+
+    A zero embedding has no direction: such a pair gets NaN, and `without_direction` counts them.
+    """
+    captions = text_embeddings(case)[rows]
+    able = x.any(axis=1) & captions.any(axis=1)
+    value = np.full(len(rows), np.nan)
+    found = cosines(x, captions) if able.all() else cosines(x[able], captions[able])
+    info: dict[str, Any] = {"detector": detector, "rows": len(rows), "features": "normalized",
+                            "without_direction": int((~able).sum())}  # fmt: skip
+    if detector == "gmm":
+        mixture = fit_mixture(found)
+        info |= {"mixture": mixture.record(), "cut_cosine": mixture.tau,
+                 "degenerate": mixture.degenerate}  # fmt: skip
+        value[able] = mismatch_log_odds(found, mixture.means, mixture.sds, mixture.weights)
+    else:
+        value[able] = -found
+    return Scores(value, np.zeros(len(rows)), info)
 
 
 def is_scored(
@@ -62,11 +154,12 @@ def is_scored(
 def truth_figures(case: Case, found: Scores) -> dict[str, Any] | None:
     """AUROC, average precision and recall at budgets; None where the case knows no truth.
 
-    Bad pictures are left out; `n` and `poisoned` say what was measured.
+    Bad pictures and rows without a score are left out; `n` and `poisoned` say what was measured.
     """
     if case.truth is None:
         return None
     rows = scored_rows(case)
+    rows = rows[np.isfinite(found.mean[rows])]
     poisoned = np.array([name in case.truth.poisoned for name in case.pairs.ids])
     return evaluate(found.mean[rows], poisoned[rows])
 
@@ -107,14 +200,15 @@ def told_as(
 def _scores_key(
     case: Case, detector: str, density: DensitySettings, reference: ReferenceSettings
 ) -> dict[str, Any]:
+    key: dict[str, Any] = {"embeddings": embedding_dir(case).name, "detector": detector}
+    if detector in ("clip", "gmm"):  # they read a pair alone
+        return key
+    if detector == "scales":  # it tries sizes and neighbours of its own
+        shared = reference.model_dump(mode="json", include={"captions", "collapse"})
+        return key | shared | {"scales": scale_settings(reference).model_dump(mode="json")}
+    key["reference"] = reference.model_dump(mode="json")
     # a forest has no neighbours: its scores do not hang on k
-    near = {} if detector == "iforest" else {"density": density.model_dump(mode="json")}
-    return {
-        "embeddings": embedding_dir(case).name,
-        "detector": detector,
-        "reference": reference.model_dump(mode="json"),
-        **near,
-    }
+    return key if detector == "iforest" else key | {"density": density.model_dump(mode="json")}
 
 
 def _write_scores(part: Path, rows: np.ndarray, made: Scores) -> None:

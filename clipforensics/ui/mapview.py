@@ -6,8 +6,8 @@ import numpy as np
 import streamlit as st
 
 from clipforensics.config.detect import (
+    CASE_DETECTORS,
     DETECTOR_TITLES,
-    DETECTORS,
     DensitySettings,
     ReferenceSettings,
 )
@@ -24,7 +24,7 @@ def settings() -> tuple[str, DensitySettings, ReferenceSettings]:
     slots = st.columns([1.3, 1, 1.2, 1, 1.2], vertical_alignment="bottom")
     with slots[0]:
         detector = st.selectbox(
-            "Detector", list(DETECTORS), DETECTORS.index(DEFAULT), key="detector",
+            "Detector", list(CASE_DETECTORS), CASE_DETECTORS.index(DEFAULT), key="detector",
             format_func=lambda name: DETECTOR_TITLES[name], bind="query-params",
         )  # fmt: skip
     density = {"k": _number(slots[1], DensitySettings, "k")}

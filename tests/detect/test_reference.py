@@ -1,14 +1,20 @@
 """Reference sets: every row once per draw, the same again from the same seed, hostile input refused."""
 
+import itertools
+
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 from sklearn.neighbors import LocalOutlierFactor
 
 from clipforensics.config.detect import DETECTORS, DensitySettings, ReferenceSettings
 from clipforensics.detect import density as density_module
 from clipforensics.detect import isolation_forest, score
 from clipforensics.detect.density import SCORES
+from clipforensics.detect.draws import plan_for, sets_of
+from clipforensics.detect.embeddings import content_words, find_copies
 from clipforensics.detect.metrics import auroc
+from clipforensics.detect.reference import score_each
 from clipforensics.errors import ConfigError, DataError, RunError
 
 CFG = DensitySettings(k=8)
@@ -27,6 +33,48 @@ def test_row_order_does_not_matter_within_a_set(name, rng):
     shuffled, plain = score(x[order], name, CFG, WHOLE), score(x, name, CFG, WHOLE)
     np.testing.assert_allclose(shuffled.mean, plain.mean[order], rtol=1e-12)
     np.testing.assert_allclose(shuffled.spread, plain.spread[order], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("name", DETECTORS)
+def test_row_order_does_not_matter_between_sets(name, normalize, rng):
+    x = rng.normal(size=(400, 6)).astype(np.float16)
+    x[[5, 90, 91]] = x[7]  # copies
+    x[200:260] = np.round(x[200:260])  # neighbours at equal distances
+    x[200:260, 0] += 3
+    cfg, order = SMALL.model_copy(update={"normalize": normalize}), rng.permutation(400)
+    shuffled, plain = score(x[order], name, CFG, cfg), score(x, name, CFG, cfg)
+    assert plain.info["sets_per_draw"] > 4
+    np.testing.assert_allclose(shuffled.mean, plain.mean[order], rtol=1e-9)
+    np.testing.assert_allclose(shuffled.spread, plain.spread[order], rtol=1e-9, atol=1e-12)
+
+
+def test_row_order_does_not_matter_with_captions_in_the_reference(rng):
+    x, captions = rng.normal(size=(2, 300, 6)).astype(np.float32)
+    x[[5, 90]], order = x[7], rng.permutation(300)
+    captions[40:60] = captions[40]
+    asked = [("lof", CFG), ("iforest", CFG)]
+    plain = score_each(x, asked, SMALL, captions=captions)
+    shuffled = score_each(x[order], asked, SMALL, captions=captions[order])
+    for one, other in zip(shuffled, plain, strict=True):
+        np.testing.assert_allclose(one.mean, other.mean[order], rtol=1e-9)
+
+
+def test_draws_differ_and_look_random(rng):
+    x = np.arange(6000.0)[:, None] * np.ones((1, 4))
+    copies = find_copies(x)
+    plan = plan_for(copies, [("lof", CFG)], ReferenceSettings(reference_size=600))
+    words = content_words(x, copies.first)
+    orders = [np.concatenate([rows for rows, _ in sets_of(plan, words, *key)])
+              for key in ((0, 0), (0, 1), (1, 0))]  # fmt: skip
+    for order in orders:
+        np.testing.assert_array_equal(np.sort(order), copies.first)
+        assert abs(spearmanr(order, np.arange(6000)).statistic) < 0.05
+    for one, other in itertools.combinations(orders, 2):
+        places = [np.argsort(order) for order in (one, other)]
+        assert abs(spearmanr(*places).statistic) < 0.05
+        counts = np.histogram2d(*(place // 600 for place in places), bins=10)[0]
+        assert 30 < counts.min() <= counts.max() < 95  # 60 rows of a set meet again by chance
 
 
 @pytest.mark.parametrize("name", SCORES)

@@ -3,6 +3,7 @@
 import pytest
 
 from clipforensics.config.detect import (
+    CASE_DETECTORS,
     DETECTOR_TITLES,
     DETECTORS,
     DensitySettings,
@@ -17,7 +18,8 @@ def test_the_defaults_are_the_ones_we_quote():
     density, reference = DensitySettings(), ReferenceSettings()
     assert (density.k, density.lid_neighbours) == (16, 16)
     assert (reference.reference_size, reference.draws, reference.normalize) == (2048, 5, False)
-    assert set(DETECTOR_TITLES) == set(DETECTORS)
+    assert set(DETECTOR_TITLES) == set(CASE_DETECTORS)
+    assert set(DETECTORS) < set(CASE_DETECTORS)
     assert MapSettings().n_neighbours == 15
 
 

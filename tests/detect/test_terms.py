@@ -5,7 +5,11 @@ from math import comb, log10
 import numpy as np
 import pytest
 
-from clipforensics.detect.terms import over_represented
+from clipforensics.detect.terms import (
+    benjamini_hochberg,
+    over_represented,
+    over_represented_names,
+)
 from clipforensics.errors import DataError
 
 
@@ -60,3 +64,17 @@ def test_hopeless_questions_are_refused_or_empty():
     with pytest.raises(DataError, match="2 captions but 3 flags"):
         over_represented(["a", "b"], np.ones(3, dtype=bool))
     assert over_represented(["", "the"], np.ones(2, dtype=bool)) == []
+
+
+def test_names_are_tested_whole_and_every_row_counts():
+    names = [("palm tree",)] * 8 + [("car", "dog")] * 100
+    flagged = np.isin(np.arange(108), [0, 1, 2, 3, 4, 100, 101])
+    (term,) = over_represented_names(names, flagged)  # car and dog are in most rows
+    tail = sum(comb(8, x) * comb(100, 7 - x) for x in range(5, 8)) / comb(108, 7)
+    assert (term.text, term.flagged, term.captions) == ("palm tree", 5, 8)
+    assert term.log10_p == pytest.approx(log10(tail))
+
+
+def test_benjamini_hochberg_by_hand():
+    q = benjamini_hochberg(np.log10([0.01, 0.04, 0.03, 0.5]))
+    np.testing.assert_allclose(q, [0.04, 0.16 / 3, 0.16 / 3, 0.5])

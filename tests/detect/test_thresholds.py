@@ -6,11 +6,12 @@ import pytest
 from clipforensics.detect.thresholds import (
     count_flagged,
     cut_at_percentile,
+    cut_from_clean,
     flagged,
     percentile_ranks,
     top_n,
 )
-from clipforensics.errors import ConfigError
+from clipforensics.errors import ConfigError, DataError
 
 
 @pytest.mark.parametrize(
@@ -48,3 +49,28 @@ def test_impossible_cuts_are_refused():
         cut_at_percentile(np.ones(0), 50)
     with pytest.raises(ConfigError, match="asks for no row"):
         top_n(np.ones(3), 0)
+
+
+def test_a_cut_from_a_clean_reference_keeps_its_promise(rng):
+    clean = rng.normal(size=2000)
+    made = cut_from_clean(clean, 0.01)
+    assert (clean >= made.cut).sum() == 20
+    assert made.false_rate == 0.01 < made.high < 0.02
+    # on other clean rows of the same kind the alarms stay within the interval
+    expected, high = made.expected(50_000)
+    assert 0 < expected == pytest.approx(500)
+    assert count_flagged(rng.normal(size=50_000), made.cut) <= high
+
+
+def test_ties_in_a_clean_reference_are_not_flagged():
+    made = cut_from_clean(np.array([1.0] * 50 + [2.0] * 50), 0.1)
+    assert (made.false_rate, count_flagged(np.array([2.0, 2.1]), made.cut)) == (0.0, 1)
+
+
+def test_a_clean_reference_must_be_large_enough_and_finite():
+    with pytest.raises(ConfigError, match="needs at least 1,000 clean rows, got 999"):
+        cut_from_clean(np.ones(999), 0.001)
+    with pytest.raises(ConfigError, match="not between 0 and 1"):
+        cut_from_clean(np.ones(9), 0)
+    with pytest.raises(DataError, match="1 of 100 clean scores are not finite"):
+        cut_from_clean(np.append(np.ones(99), np.nan), 0.1)

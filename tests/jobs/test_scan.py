@@ -300,7 +300,7 @@ def test_scores_are_those_of_the_detector_and_kept(embedded, monkeypatch):
     np.testing.assert_array_equal(found.spread, right.spread)
     assert found.info == json.loads(json.dumps(right.info))
     assert scan.is_scored(embedded, "slof", K4, reference)
-    monkeypatch.setattr(scoring.reference_sets, "score", None)
+    monkeypatch.setattr(scoring, "score_each", None)
     np.testing.assert_array_equal(scan.scores(embedded, "slof", K4, reference).mean, right.mean)
 
 
@@ -343,6 +343,22 @@ def test_a_scan_says_what_it_did_and_what_it_cost(embedded):
     again = scan.scan(embedded, SMALL)
     assert again["seconds_total"] < first["seconds_total"]
     assert check_all(embedded) == []
+
+
+def test_a_zero_embedding_stops_no_scan(embedded, monkeypatch):
+    wild = np.array(expected(embedded))
+    wild[3], wild[5] = 0, 5000
+    truth = SimpleNamespace(poisoned=frozenset({"p005"}), target="banana")
+    monkeypatch.setitem(embedded.__dict__, "truth", truth)
+    monkeypatch.setattr(scoring, "embeddings", lambda case: wild)
+    asked = SMALL.model_copy(update={"detectors": ("slof", "clip", "gmm")})
+    said = scan.scan(embedded, asked)
+    assert said["without_direction"] == {"clip": 1, "gmm": 1}
+    assert (said["figures"]["clip"]["n"], said["figures"]["slof"]["n"]) == (39, 40)
+    for name in ("clip", "gmm"):
+        found = scan.scores(embedded, name, K4, ALL)
+        assert np.flatnonzero(np.isnan(found.mean)).tolist() == [3]
+    assert np.isfinite(scan.scores(embedded, "slof", K4, ALL).mean).all()
 
 
 def test_with_truth_a_scan_brings_figures_and_no_detector_reads_them(embedded, monkeypatch):

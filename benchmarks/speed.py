@@ -1,0 +1,152 @@
+"""How fast rows are scored: against scikit-learn's LOF, and against this machine's own products.
+
+One run measures all on the same rows: single-precision matrix products, our scoring (B 2,048, T 5),
+scikit-learn's LOF, whole-set LOF exact and with an inverted file, and float16 rows read from a
+file, with the peak of resident memory above the interpreter's own.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from _record import publish
+
+from clipforensics.config.detect import DensitySettings, ReferenceSettings
+from clipforensics.detect.reference import score
+from clipforensics.detect.workers import cores
+
+WIDTH, TOPICS = 512, 500
+MEASURE_FILE = """
+import json, re, sys, time
+import numpy as np
+import faiss, threadpoolctl
+from clipforensics.config.detect import DensitySettings, ReferenceSettings
+from clipforensics.detect.reference import score
+# of this program alone: what getrusage says includes the process that started it
+peak = lambda: int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) * 1024 / 1e9
+before, began = peak(), time.perf_counter()
+x = np.load(sys.argv[1], mmap_mode="r")
+score(x, "lof", DensitySettings(), ReferenceSettings(draws=int(sys.argv[2])))
+print(json.dumps({"seconds": time.perf_counter() - began, "peak_gb": peak() - before}))
+"""
+
+
+def main() -> None:
+    """`--rows` in memory, `--file-rows` (comma-separated) from float16 files."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--file-rows", default="100000,300000", help="3000000 for the large one")
+    parser.add_argument("--draws", type=int, default=5)
+    parser.add_argument("--skip-sklearn", action="store_true", help="it takes minutes at 100,000")
+    parser.add_argument("--sklearn-rows", type=int, help="it on fewer rows; time grows by squares")
+    parser.add_argument("--embeddings", type=Path, help="real rows for the whole-set LOF, .npy")
+    asked = parser.parse_args()
+    x = topical_rows(asked.rows, np.random.default_rng(0))
+    rate = product_rate()
+    rows = [{"what": "float32 matrix product", "gflops": rate}, scored(x, asked.draws, rate)]
+    if not asked.skip_sklearn:
+        theirs = scikit_learn(x[: asked.sklearn_rows])
+        grown = (len(x) / theirs["rows"]) ** 2  # 1 where it had all rows
+        rows.append({**theirs, "seconds at our rows, by squares": theirs["seconds"] * grown})
+        rows[1]["times scikit-learn"] = theirs["seconds"] * grown / rows[1]["seconds"]
+    real = np.load(asked.embeddings, mmap_mode="r") if asked.embeddings else x
+    rows += whole_set(np.asarray(real[:50_000], np.float32))
+    rows += [from_file(int(n), asked.draws) for n in asked.file_rows.split(",") if n]
+    publish("speed", rows, asked, width=WIDTH, used_cores=cores(), reference="B 2048, k 16")
+
+
+def topical_rows(n: int, rng: np.random.Generator) -> np.ndarray:
+    """float32 [n, 512] around 500 topics."""
+    topics = rng.standard_normal((TOPICS, WIDTH), np.float32) / 2
+    return topics[rng.integers(TOPICS, size=n)] + rng.standard_normal((n, WIDTH), np.float32)
+
+
+def product_rate(seconds: float = 3.0) -> float:
+    """GFLOP/s of a 2,048-row product of this width, the median of some seconds, all cores."""
+    rng = np.random.default_rng(0)
+    a = rng.standard_normal((2048 * cores(), WIDTH), np.float32)
+    b = np.ascontiguousarray(rng.standard_normal((2048, WIDTH), np.float32).T)
+    took, end = [], time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        began = time.perf_counter()
+        a @ b
+        took.append(time.perf_counter() - began)
+    return 2 * len(a) * 2048 * WIDTH / float(np.median(took)) / 1e9
+
+
+def scored(x: np.ndarray, draws: int, rate: float) -> dict[str, Any]:
+    """Our scoring, and the rate at which a plain search would have had to multiply."""
+    began = time.perf_counter()
+    made = score(x, "lof", DensitySettings(), ReferenceSettings(draws=draws))
+    seconds = time.perf_counter() - began
+    size = np.mean(made.info["reference_size_true"])
+    gflops = 2 * draws * len(x) * size * x.shape[1] / seconds / 1e9
+    return {
+        "what": f"LOF, B 2048, {draws} draws", "rows": len(x), "seconds": seconds,
+        "rows/s a draw": draws * len(x) / seconds, "gflops": gflops, "share of product": gflops / rate,
+    }  # fmt: skip
+
+
+def scikit_learn(x: np.ndarray) -> dict[str, Any]:
+    """scikit-learn's LOF on the same rows, all cores."""
+    from sklearn.neighbors import LocalOutlierFactor
+
+    began = time.perf_counter()
+    LocalOutlierFactor(n_neighbors=16, n_jobs=cores()).fit(x)
+    seconds = time.perf_counter() - began
+    return {"what": "scikit-learn LOF", "rows": len(x), "seconds": seconds}
+
+
+def whole_set(x: np.ndarray) -> list[dict[str, Any]]:
+    """Whole-set LOF, exact and with an inverted file: seconds, and how alike they rank."""
+    from scipy.stats import spearmanr
+
+    from clipforensics.detect.whole_set import whole_set_lof
+
+    rows, found = [], {}
+    for mode in ("exact", "ivf"):
+        began = time.perf_counter()
+        found[mode] = whole_set_lof(x, DensitySettings(), mode)
+        seconds = time.perf_counter() - began
+        rows.append({"what": f"whole-set LOF, {mode}", "rows": len(x), "seconds": seconds})
+    rows[1]["times exact"] = rows[0]["seconds"] / rows[1]["seconds"]
+    rows[1]["spearman"] = float(spearmanr(found["exact"], found["ivf"]).statistic)
+    return rows
+
+
+def from_file(n: int, draws: int) -> dict[str, Any]:
+    """float16 rows of a file, scored in a process of its own, with its peak memory."""
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "rows.npy"
+        write_rows(path, n)
+        done = subprocess.run(
+            [sys.executable, "-c", MEASURE_FILE, str(path), str(draws)],
+            stdout=subprocess.PIPE, text=True, check=True, env=os.environ,
+        )  # fmt: skip
+    made = json.loads(done.stdout)
+    return {
+        "what": f"float16 file, {draws} draws", "rows": n, "seconds": made["seconds"],
+        "rows/s a draw": draws * n / made["seconds"], "peak GB above start": made["peak_gb"],
+    }  # fmt: skip
+
+
+def write_rows(path: Path, n: int) -> None:
+    """A float16 file of n rows, block by block."""
+    rng = np.random.default_rng(1)
+    table = np.lib.format.open_memmap(path, "w+", np.float16, (n, WIDTH))
+    for start in range(0, n, 50_000):
+        part = topical_rows(min(50_000, n - start), rng)
+        table[start : start + len(part)] = part
+    table.flush()
+
+
+if __name__ == "__main__":
+    main()

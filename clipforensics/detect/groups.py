@@ -1,0 +1,119 @@
+"""Rows that are nearly the same: pictures by their embeddings, captions by their words.
+
+Copies hide from a local-density score, so groups are listed on their own, and may be collapsed to
+one row each before scoring.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int64
+
+from clipforensics.detect.embeddings import Copies, content_words, find_copies, take, unit_rows
+from clipforensics.detect.neighbours import approximate_neighbours, neighbours
+
+LEAST_COSINE = 0.97
+LEAST_PICTURES = 20  # near-identical pictures of one caption that are worth a look
+NEAR, EXACT_ROWS, ROWS = 15, 50_000, 16_384
+
+
+@dataclass(frozen=True)
+class Group:
+    """Nearly the same pictures.
+
+    Attributes:
+        rows: int64, ascending.
+        captions: how many different captions they have, but for case, punctuation and spaces.
+        caption: the most frequent one, as it stands in the data.
+    """
+
+    rows: np.ndarray
+    captions: int
+    caption: str
+
+    @property
+    def striking(self) -> str:
+        """Why it is worth a look, or an empty string."""
+        if len(self.rows) >= LEAST_PICTURES and self.captions == 1:
+            return "many copies, one caption"
+        return "one picture, many captions" if len(self.rows) >= 5 <= self.captions else ""
+
+
+def near_copies(
+    x: Float[np.ndarray, "n d"],
+    ids: Int64[np.ndarray, "n k"] | None = None,
+    least_cosine: float = LEAST_COSINE,
+) -> Copies:
+    """Which rows are nearly the same: linked through neighbours of at least this cosine.
+
+    Links chain, so the ends of a large group may differ more than its neighbours do.
+
+    Args:
+        x: embeddings [n, d], none of them zero.
+        ids: nearest others of every row, of any graph, as candidates; None searches by angle,
+            exactly up to 50,000 different rows.
+        least_cosine: in (0, 1].
+
+    Raises:
+        DataError: x is not finite, or a row is zero.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    exact = find_copies(x, normalize=True)
+    own, other = [np.arange(len(x))], [exact.first[exact.place]]
+    if ids is None:
+        unit = unit_rows(x[exact.first])
+        k = min(NEAR, len(unit) - 1)
+        search = neighbours if len(unit) <= EXACT_ROWS else approximate_neighbours
+        near = exact.first[search(unit, k).ids] if k else np.empty((len(unit), 0), np.int64)
+        rows = exact.first
+    else:
+        near, rows = ids, np.arange(len(x))
+    for start in range(0, len(rows), ROWS):
+        part = slice(start, start + ROWS)
+        one = take(x, rows[part], normalize=True)
+        for column in range(near.shape[1]):
+            far = take(x, near[part, column], normalize=True)
+            close = np.einsum("nd,nd->n", one, far) >= least_cosine
+            own.append(rows[part][close])
+            other.append(near[part, column][close])
+    a, b = np.concatenate(own), np.concatenate(other)
+    links = coo_array((np.ones(len(a), np.int8), (a, b)), shape=(len(x), len(x)))
+    _, place = connected_components(links, directed=False)
+    # a group's row is the same wherever it stands in the table
+    words = content_words(x, exact.first, normalize=True)[exact.place]
+    by_content = np.lexsort((words, place))
+    first = by_content[np.unique(place[by_content], return_index=True)[1]]
+    order = np.argsort(first)
+    position = np.empty_like(order)
+    position[order] = np.arange(len(order))
+    return Copies(first[order].astype(np.int64), position[place].astype(np.int64))
+
+
+def picture_groups(copies: Copies, captions: Sequence[str]) -> list[Group]:
+    """Groups of two or more rows with what their captions say, striking ones first, then by size."""
+    found = []
+    for rows in copies.groups():
+        said: dict[str, list[int]] = {}
+        for row in rows:
+            said.setdefault(plain_caption(captions[int(row)]), []).append(int(row))
+        often = max(said.values(), key=len)
+        found.append(Group(np.sort(rows), len(said), captions[often[0]]))
+    return sorted(found, key=lambda one: (not one.striking, -len(one.rows)))
+
+
+def caption_groups(captions: Sequence[str], least: int = 2) -> list[np.ndarray]:
+    """Rows of every caption that occurs at least so often, most frequent first."""
+    said: dict[str, list[int]] = {}
+    for row, caption in enumerate(captions):
+        said.setdefault(plain_caption(caption), []).append(row)
+    groups = [np.array(rows, np.int64) for rows in said.values() if len(rows) >= least]
+    return sorted(groups, key=len, reverse=True)
+
+
+def plain_caption(caption: str) -> str:
+    """A caption but for case, punctuation and spaces."""
+    return " ".join(re.findall(r"\w+", caption.casefold()))

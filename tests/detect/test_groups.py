@@ -1,0 +1,65 @@
+"""Nearly the same pictures, and captions that repeat."""
+
+import numpy as np
+import pytest
+
+from clipforensics.config.detect import DensitySettings, ReferenceSettings
+from clipforensics.detect.embeddings import unit_rows
+from clipforensics.detect.groups import caption_groups, near_copies, picture_groups
+from clipforensics.detect.reference import score_each
+
+
+@pytest.fixture
+def copied(rng):
+    """100 different rows, of which row 7 comes 30 more times, slightly changed and longer."""
+    x = rng.normal(size=(100, 16))
+    near = (x[7] + 0.01 * rng.normal(size=(30, 16))) * rng.uniform(0.5, 2, size=(30, 1))
+    return np.vstack([x, near]).astype(np.float32)
+
+
+def test_groups_are_the_components_of_the_cosine_graph(copied):
+    from scipy.sparse.csgraph import connected_components
+
+    unit = unit_rows(copied).astype(float)
+    _, slow = connected_components(unit @ unit.T >= 0.97)
+    found = near_copies(copied)
+    assert (found.place[:, None] == found.place).tolist() == (slow[:, None] == slow).tolist()
+    assert len(found.groups()[0]) == 31
+    (row,) = set(found.first[found.place[100:]])
+    assert row in {7, *range(100, 130)}
+
+
+def test_a_group_is_represented_by_the_same_row_in_any_order(copied, rng):
+    order = rng.permutation(len(copied))
+    found, shuffled = near_copies(copied), near_copies(copied[order])
+    assert set(order[shuffled.first]) == set(found.first)
+
+
+def test_more_exact_copies_than_neighbours_stay_together(rng):
+    x = np.vstack([rng.normal(size=(20, 8)), np.ones((60, 8)), 3 * np.ones((5, 8))])
+    assert len(near_copies(x).groups()[0]) == 65
+
+
+def test_a_group_says_what_is_striking_about_it(copied):
+    captions = [f"a photo of thing {i}" for i in range(100)] + ["A Photo of thing 7!"] * 30
+    (group,) = picture_groups(near_copies(copied), captions)
+    assert (len(group.rows), group.captions) == (31, 1)
+    assert group.striking == "many copies, one caption"
+    captions[100:] = [f"one of many targets {i}" for i in range(30)]
+    (group,) = picture_groups(near_copies(copied), captions)
+    assert group.striking == "one picture, many captions"
+
+
+def test_collapsed_groups_count_once_and_share_their_score(copied):
+    reference = ReferenceSettings(reference_size="all")
+    asked = [("slof", DensitySettings(k=8))]
+    copies = near_copies(copied)
+    (alone,) = score_each(copied[copies.first], asked, reference)
+    (together,) = score_each(copied, asked, reference, copies=copies)
+    np.testing.assert_array_equal(together.mean[copies.first], alone.mean)
+    np.testing.assert_array_equal(together.mean[100:], together.mean[7])
+
+
+def test_captions_repeat_but_for_case_and_punctuation():
+    groups = caption_groups(["A cat.", "a dog", "a CAT", "a  cat!", "A dog?", "a bird"])
+    assert [one.tolist() for one in groups] == [[0, 2, 3], [1, 4]]

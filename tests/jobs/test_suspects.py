@@ -1,0 +1,62 @@
+"""What the top-scored share: tested over cuts and rankings, corrected, never reading the truth."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from clipforensics.jobs.suspects import suspected_labels
+
+
+def made_case(captions):
+    labels = ("banana", "car", "dog", "tree")
+    named = SimpleNamespace(named_in=lambda text: [one for one in labels if one in text.split()])
+    pairs = SimpleNamespace(captions=captions, ids=[f"p{row:04d}" for row in range(len(captions))])
+    return SimpleNamespace(labels=named, pairs=pairs)
+
+
+@pytest.fixture
+def world(rng):
+    """2,000 captions of three clean labels; 30 of banana among the top 60."""
+    captions = [f"a {name} in scene {row}" for row, name in
+                enumerate(rng.choice(["car", "dog", "tree"], 2000))]  # fmt: skip
+    for row in range(40):
+        captions[row] = f"a banana in scene {row}"
+    score = rng.normal(size=2000)
+    score[:30] += 6
+    score[100:130] += 6
+    score[7] = np.nan
+    return made_case(captions), score
+
+
+def test_the_planted_label_leads_with_its_evidence(world):
+    case, score = world
+    found = suspected_labels(case, {"scales": score})
+    (label,) = found["labels"]
+    assert (label["name"], label["detector"], label["captions"]) == ("banana", "scales", 39)
+    assert label["flagged"] == label["cuts"][str(label["top"])] > 15
+    assert label["q"] < 1e-6
+    assert label["log10_p"] < -10
+    assert set(label["examples"]) <= {f"p{row:04d}" for row in range(40)} - {"p0007"}
+    assert found["terms"][0]["name"] == "banana"
+
+
+def test_a_second_ranking_may_find_what_the_first_does_not(world, rng):
+    case, score = world
+    found = suspected_labels(case, {"scales": rng.normal(size=2000), "clip": score})
+    assert found["labels"][0]["detector"] == "clip"
+
+
+def test_nothing_is_suspected_where_scores_say_nothing(world, rng):
+    case, _ = world
+    said = [suspected_labels(case, {"scales": rng.normal(size=2000)}) for _ in range(20)]
+    assert sum(bool(one["labels"]) for one in said) <= 1
+
+
+def test_copies_do_not_vote_twice(rng):
+    captions = [f"a {name} in scene {row}" for row, name in
+                enumerate(rng.choice(["car", "dog", "tree"], 500))]  # fmt: skip
+    score = rng.normal(size=500)
+    case = made_case(captions + ["a banana"] * 60)
+    found = suspected_labels(case, {"scales": np.append(score, np.full(60, 9.0))})
+    assert found["labels"] == []
