@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -270,3 +271,4 @@ def test_a_hostile_file_in_a_run_folder_hides_no_other_run(toys, until, name, co
     launcher.reconcile(toys)
     assert bad.status().state in ("queued", "failed")
     assert bad.journal()[0] == []
+    shutil.rmtree(bad.dir)  # a queued run without a process would be waited for
