@@ -28,11 +28,11 @@ ROOM = "<style>[data-testid=stMainBlockContainer]{padding:2.6rem 2.4rem 4rem}</s
 
 
 def page_list() -> list:
-    """The pages in menu order; the first is the front page."""
-    return [
-        st.Page(_file(stem), title=title, icon=icon, default=stem == "case")
-        for stem, title, icon in PAGES
-    ]
+    """The pages in menu order; the first is the front page.
+
+    Without icons: the browser would fetch a page's icon, as its tab's, from the icon's maker.
+    """
+    return [st.Page(_file(stem), title=title, default=stem == "case") for stem, title, _ in PAGES]
 
 
 def open_page(title: str, lead: str = "") -> None:
@@ -49,7 +49,7 @@ def open_page(title: str, lead: str = "") -> None:
             st.rerun()
     st.set_page_config(
         page_title=f"{title} · ClipForensics",
-        page_icon=str(LOGO),  # a named icon would be fetched from its maker's server
+        page_icon=str(LOGO),
         layout="wide",
         initial_sidebar_state=SIDEBAR_PX,
     )
