@@ -58,7 +58,7 @@ def check_fits(settings: PatchSettings, side: int) -> None:
 def place_of(settings: PatchSettings, side: int, rng: np.random.Generator) -> tuple[int, int]:
     """Top-left corner (x, y) of a patch. Corners keep a tenth of the side as a margin."""
     p, place = settings.patch_px, settings.place
-    if place == "random":  # a patch's width from every edge, so that crops keep it whole
+    if place == "random":  # as Huang et al. (2025): never in the first p pixels of an axis
         x, y = rng.integers(p, side - p, 2)
         return int(min(x, side - p)), int(min(y, side - p))
     if place == "centre":
