@@ -132,9 +132,10 @@ def _regions(case: Any, picture: np.ndarray, found: Any) -> None:
     names = case.labels.names
     betraying = {one.region for one in found.candidates}
     places = [place for place, region in enumerate(found.regions) if region.source != "whole"]
-    # disagreeing regions first, then the surest
+    # disagreeing regions first, in the order they are tested, then the surest
     sure = found.p_suspect.max(axis=1)
-    places.sort(key=lambda place: (place not in betraying, -float(sure[place])))
+    turn = {one.region: i for i, one in reversed(list(enumerate(found.candidates)))}
+    places.sort(key=lambda place: (turn.get(place, len(turn)), -float(sure[place])))
     st.markdown("**Each region: what the trusted model finds, what the suspect says**")
     rows = []
     for place in places[:MOST_REGIONS]:
