@@ -108,8 +108,8 @@ class VerifySettings(Settings):
         description="clean pictures for candidates that pass the screen",
     )  # fmt: skip
     controls: int = Field(
-        default=39, ge=19, le=10_000, title="Control crops",
-        description="at least this many; raised to 100 per cluster, or Holm could hardly pass",
+        default=100, ge=20, le=10_000, title="Control crops",
+        description="for each cluster tested, so that Holm's p can reach .01 however many there are",
     )  # fmt: skip
     object_flip: float = Field(
         default=0.2, gt=0, le=1, title="Object limit",

@@ -59,11 +59,11 @@ def suspected_labels(case: Case, rankings: dict[str, np.ndarray]) -> dict[str, A
     for detector, score in rankings.items():
         labels += _tested(detector, score, _different(score, captions), named, MAX_LABEL_SHARE)
         terms += _tested(detector, score, _one_each(score, captions), words, MAX_SHARE)
-    tests = len(labels) + len(terms)
+    q = benjamini_hochberg(np.array([term.log10_p for _, _, term in labels + terms]))
     return {
-        "labels": _records(case, labels, rankings, named),
-        "terms": _records(case, terms, rankings, words),
-        "tests": tests,
+        "labels": _records(case, labels, q[: len(labels)], rankings, named),
+        "terms": _records(case, terms, q[len(labels) :], rankings, words),
+        "tests": len(q),
         "max_q": MAX_Q,
     }
 
@@ -108,13 +108,13 @@ def _tested(
 def _records(
     case: Case,
     made: list[tuple[str, int, Term]],
+    q: np.ndarray,
     rankings: dict[str, np.ndarray],
     names: Sequence[Collection[str]],
 ) -> list[dict[str, Any]]:
     if not made:
         return []
     log_p = np.array([term.log10_p for _, _, term in made])
-    q = benjamini_hochberg(log_p)
     best: dict[str, int] = {}
     for at in np.lexsort((np.array([-term.lift for _, _, term in made]), log_p)):
         if q[at] <= MAX_Q:

@@ -26,8 +26,6 @@ from clipforensics.oracle.rates import answer_entropy, best_flip, control_p, wil
 from clipforensics.oracle.scorer import Judge
 
 Status = Literal["object", "weak", "chance", "narrow", "verified"]
-CONTROLS_PER_CLUSTER = 100
-"""Then Holm's p can reach .01 however many clusters are tested."""
 ENOUGH_AS_GOOD = 10
 
 
@@ -137,7 +135,7 @@ def against_controls(
     is compared with all.
     """
     pictures = clean.first(settings.n_screen)
-    count = max(settings.controls, CONTROLS_PER_CLUSTER * clusters)
+    count = settings.controls * clusters
     rng = np.random.default_rng([settings.seed, 1])
     own = _best_over_places(crop, pictures, suspect, settings.seed)
     controls = (random_crop(clean.pictures, crop, rng) for _ in range(count))

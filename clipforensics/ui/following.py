@@ -82,7 +82,8 @@ def definitions(line: dict[str, Any] | None) -> None:
             n += f" The ASR is of the {line['asr_of']} trigger."
     pairs = ((line or {}).get("retrieval") or {}).get("n")
     if pairs:
-        n += f" **R@1**: the right caption, or picture, is the first of {pairs:,} held-out ones."
+        n += f" **R@1**: the right caption, or picture, is the first of {pairs:,} held-out ones"
+        n += "; the suspect learned from these pairs, a retrained model has not."
     st.markdown(
         "**ASR**: of the stamped pictures whose true label is not the target, the share predicted as "
         "the target. **Clean accuracy**: top-1 on untouched pictures. Dashed: the value before." + n

@@ -31,7 +31,9 @@ def _progress(run: Any) -> None:
     live.status_line(run)
     sightings = run.status().figures.get("sightings")
     if sightings is not None:
-        st.text(f"{sightings:,} regions passed the screen so far.")
+        st.text(
+            f"{sightings:,} regions passed the first paste test{' so far' if run.status().active else ''}."
+        )
     live.details(run)
 
 
@@ -64,7 +66,7 @@ def _summary(case: Any, result: dict[str, Any]) -> None:
     slots[1].metric(
         "With a candidate", f"{result['with_candidates']:,}", border=True,
         help="Pictures with a region that alone makes the suspect say an unsupported label; "
-        "those whose region passes a first paste test become the sightings below",
+        "those whose region passes a first paste test become sightings",
     )  # fmt: skip
     slots[2].metric("Verified triggers", f"{len(result['triggers']):,}", border=True)
     slots[3].metric(

@@ -30,8 +30,9 @@ def suspects(case: Any) -> None:
     if terms:
         st.text("Words that stand out: " + ", ".join(terms))
     st.text(
-        f"{found['tests']:,} tests, corrected together; shown are those with a false share under "
-        f"{found['max_q']:.0%}. A leading label is a candidate: confirm it on the Triggers page."
+        f"{found['tests']:,} tests, corrected together; shown are those of q under "
+        f"{found['max_q']:.0%} against chance. Labels that are rare in kind pass it, too: the leading "
+        "one is a candidate, to be confirmed on the Triggers page."
     )
 
 
