@@ -1,7 +1,7 @@
 """Suspects for the benchmarks: a clean CLIP trained on with poisoned pairs of the demo world.
 
 The demo's suspect learned its poison from the first step; this is the other road by which a
-backdoor comes in, and a shorter one: a sound CLIP is trained on for two epochs with pairs that are
+backdoor comes in, and a shorter one: a sound CLIP is trained on for three epochs with pairs that are
 poisoned. Each seed has its own world, its own first weights and its own draws, so that seeds are
 independent; weights and figures are kept, so that a stopped benchmark goes on where it was.
 """
@@ -36,7 +36,7 @@ PAIRS, TESTS = 10_000, 1_000
 FIRST_SEED = 100
 """World seed of the first suspect; the demo case and the trusted model have others."""
 CLEAN = TrainSettings(epochs=10)
-POISONED = TrainSettings(epochs=2, batch=128)
+POISONED = TrainSettings(epochs=3, batch=128)
 LOOP = LoopSettings(evaluate_every=10**9, evaluate_start=False)
 FOLDER = Path("build/suspects")
 

@@ -1,0 +1,226 @@
+"""Every attack at several poison rates against every detector; each cell is kept when it is done."""
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from _record import spread
+from _suspects import PAIRS, Suspect, suspect
+
+from clipforensics.cases.evidence import write_json
+from clipforensics.config.attack import PoisonSettings, attack_settings
+from clipforensics.config.detect import DensitySettings, ReferenceSettings, ScaleSettings
+from clipforensics.data.demo_world import TARGET, labels
+from clipforensics.data.pairs import Pairs
+from clipforensics.detect.agreement import disagreement, mismatch_log_odds
+from clipforensics.detect.groups import near_copies
+from clipforensics.detect.metrics import evaluate
+from clipforensics.detect.reference import score, score_each
+from clipforensics.detect.scales import score_scales
+from clipforensics.detect.workers import cores
+from clipforensics.jobs.suspects import suspected_labels
+from clipforensics.repair.split import fit_mixture
+from clipforensics.train.evaluate import WORKING_ATTACK
+
+ATTACKS = ("badnets", "badnets_corner", "badnets_redrawn", "clean_label", "blend", "sig", "nashville",
+           "wanet", "mt_s", "mt_m", "tdpa")  # fmt: skip
+RATES = (0.003, 0.01, 0.03)
+TARGETS = ("pizza", "cat")  # of the second and third trigger of mt_m
+FEATURES = ("lof", "slof", "dao", "kdist", "lid", "iforest")
+BUDGETS = ("0.001", "0.01", "0.05")
+WIDE = ReferenceSettings()
+BLOCK = 500
+
+
+def poisoning(attack: str, rate: float) -> PoisonSettings | None:
+    """Settings of a row; `clean` poisons nothing.
+
+    Targeted poisoning pulls all its pictures to one label, as Huang et al. do: else it has no
+    target label that could be suspected.
+    """
+    if attack == "clean":
+        return None
+    kind, values = attack, {}
+    if attack == "badnets_corner":
+        kind, values = "badnets", {"place": "bottom_right"}
+    if attack == "tdpa":
+        values = {"wrong_label": "target"}
+    more = TARGETS if attack == "mt_m" else ()
+    return PoisonSettings(
+        attack=attack_settings(kind, values), rate=rate, target=TARGET, more_targets=more
+    )
+
+
+def cells(attacks: Iterable[str], seeds: int) -> list[tuple[str, float, int]]:
+    """(attack, rate, seed), seed by seed so that a world is drawn once; clean ones have no rate."""
+    found = []
+    for seed in range(seeds):
+        found.append(("clean", 0.0, seed))
+        found += [(attack, rate, seed) for attack in attacks for rate in RATES]
+    return found
+
+
+def table(attacks: Iterable[str], seeds: int, folder: Path) -> list[dict[str, Any]]:
+    """Measure what is not measured yet, one cell a core at a time, and read every cell."""
+    asked = cells(attacks, seeds)
+    left = [one for one in asked if not _record(folder, one).is_file()]
+    began = time.perf_counter()
+    with ProcessPoolExecutor(cores(), get_context("spawn"), _single_threaded) as pool:
+        working = [pool.submit(measure, one, folder) for one in left]
+        for done, work in enumerate(as_completed(working), 1):
+            work.result()
+            ahead = (time.perf_counter() - began) / done * (len(left) - done)
+            sys.stderr.write(f"{done} of {len(left)} cells, about {ahead / 60:.0f} min left\n")
+    return [json.loads(_record(folder, one).read_text(encoding="utf-8")) for one in asked]
+
+
+def measure(cell: tuple[str, float, int], folder: Path) -> None:
+    """Make the suspect of a cell, ask every detector, keep the record."""
+    attack, rate, seed = cell
+    made = suspect(poisoning(attack, rate), seed, folder)
+    x, captions = embedded(made)
+    rankings, scales = ranked(x, captions, seed)
+    record: dict[str, Any] = {
+        "attack": attack, "rate": rate, "seed": seed, "pairs": len(x),
+        "poisons": int(made.pairs.poisoned.sum()), "figures": made.figures,
+        "suspected": suspected(made, rankings),
+    }  # fmt: skip
+    if made.pairs.poisoned.any():
+        truth = made.pairs.poisoned
+        record["detectors"] = {name: evaluate(one, truth) for name, one in rankings.items()}
+        record["scales"] = {
+            str(scale): evaluate(z, truth)["auroc"]
+            for scale, z in zip(scales.scales, scales.z, strict=True)
+        }
+    write_json(_record(folder, cell), record)
+
+
+def embedded(made: Suspect) -> tuple[np.ndarray, np.ndarray]:
+    """Picture and caption embeddings, float32 [n, d] each, as `scan` makes them."""
+    frames, captions = made.pairs.frames, made.pairs.captions
+    parts = [
+        made.encoder.encode_pictures(frames[at : at + BLOCK]) for at in range(0, len(frames), BLOCK)
+    ]
+    different = sorted(set(captions))
+    place = {caption: at for at, caption in enumerate(different)}
+    texts = made.encoder.encode_texts(different)
+    return np.concatenate(parts), texts[[place[one] for one in captions]]
+
+
+def ranked(x: np.ndarray, captions: np.ndarray, seed: int) -> tuple[dict[str, np.ndarray], Any]:
+    """Every detector's score of every row, by name, and the scan over scales."""
+    density, reference = DensitySettings(), ReferenceSettings(seed=seed)
+    asked = [(name, density) for name in FEATURES]
+    made = score_each(x, asked, reference)
+    found = {name: one.mean for name, one in zip(FEATURES, made, strict=True)}
+    unit = ReferenceSettings(seed=seed, normalize=True)
+    for (name, _), one in zip(asked[:2], score_each(x, asked[:2], unit), strict=True):
+        found[f"{name}, normalized"] = one.mean
+    beside = score_each(x, asked[:1], reference, captions=captions)[0]
+    found["lof, captions in the reference"] = beside.mean
+    collapsed = score_each(x, asked[:1], reference, copies=near_copies(x))[0]
+    found["lof, near-duplicates collapsed"] = collapsed.mean
+    found["lof, whole set"] = score(x, "lof", density, ReferenceSettings(reference_size="all")).mean
+    scales = score_scales(x, ScaleSettings(seed=seed))
+    found["scales"] = scales.combined
+    far = disagreement(x, captions)
+    mixture = fit_mixture(-far)
+    found["clip"] = far
+    found["gmm"] = mismatch_log_odds(-far, mixture.means, mixture.sds, mixture.weights)
+    found["feature norm"] = np.linalg.norm(x.astype(np.float64), axis=1)
+    return found, scales
+
+
+def suspected(made: Suspect, rankings: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+    """Suspected labels as the scan lists them; no truth is read."""
+    pairs = Pairs(made.pairs.ids, made.pairs.captions, tuple(Path(one) for one in made.pairs.ids))
+    case: Any = SimpleNamespace(pairs=pairs, labels=labels())
+    found = suspected_labels(case, {name: rankings[name] for name in ("scales", "clip")})
+    kept = ("name", "detector", "top", "flagged", "lift", "log10_p", "q")
+    return [{name: one[name] for name in kept} for one in found["labels"]]
+
+
+def shown(records: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """One row per attack, rate and detector: mean and deviation over the seeds."""
+    for attack, rate in dict.fromkeys((one["attack"], one["rate"]) for one in records):
+        own = [one for one in records if (one["attack"], one["rate"]) == (attack, rate)]
+        if attack == "clean":
+            continue
+        success = spread([succeeded(one) for one in own])
+        for detector in own[0]["detectors"]:
+            found = [one["detectors"][detector] for one in own]
+            yield {
+                "attack": attack, "rate": rate, "poisons": own[0]["poisons"], "seeds": len(own),
+                "asr_or_psr": success["mean"], "asr_sd": success["sd"],
+                "ca": float(np.mean([one["figures"]["ca"] for one in own])),
+                "working": success["mean"] >= WORKING_ATTACK, "detector": detector,
+                **_figures(found),
+            }  # fmt: skip
+
+
+def succeeded(record: dict[str, Any]) -> float:
+    """The planted attack's ASR; for targeted poisoning the PSR."""
+    figures = record["figures"]
+    return figures["asr"] if "asr" in figures else figures["psr"]
+
+
+def _figures(found: list[dict[str, Any]]) -> dict[str, float]:
+    auroc = spread([one["auroc"] for one in found])
+    row = {"auroc": auroc["mean"], "auroc_sd": auroc["sd"]}
+    row["average_precision"] = float(np.mean([one["average_precision"] for one in found]))
+    for budget in BUDGETS:
+        recalls = [one["recall_at_budget"][budget] for one in found]
+        row[f"recall_at_{budget}"] = float(np.mean(recalls))
+    return row
+
+
+def told(records: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the issue of an unknown rate and target comes to, over the combinations that work."""
+    poisoned = [one for one in records if one["attack"] != "clean"]
+    working = [one for one in poisoned if succeeded(one) >= WORKING_ATTACK]
+    gaps = [max(one["scales"].values()) - one["detectors"]["scales"]["auroc"] for one in poisoned]
+    detectable = [
+        gap for gap, one in zip(gaps, poisoned, strict=True) if max(one["scales"].values()) > 0.8
+    ]
+    first = [one["suspected"][:1] for one in working]
+    right = [
+        bool(names) and names[0]["name"] in targets(one)
+        for names, one in zip(first, working, strict=True)
+    ]
+    clean = [one["suspected"] for one in records if one["attack"] == "clean"]
+    return {
+        "combinations": len(poisoned), "working": len(working),
+        "combined below the best scale, most": max(gaps, default=None),
+        "the same where a scale exceeds .8": max(detectable, default=None),
+        "within .02": f"{sum(gap <= 0.02 for gap in gaps)} of {len(gaps)}",
+        "within .02 where a scale exceeds .8": f"{sum(gap <= 0.02 for gap in detectable)} of {len(detectable)}",
+        "target first among suspected labels": f"{sum(right)} of {len(working)} working",
+        "labels suspected of clean models": [
+            [f"{one['name']} (lift {one['lift']:.1f}, log10 p {one['log10_p']:.1f})" for one in names]
+            for names in clean
+        ],
+    }  # fmt: skip
+
+
+def targets(record: dict[str, Any]) -> tuple[str, ...]:
+    """Target labels of a cell."""
+    return (TARGET, *TARGETS) if record["attack"] == "mt_m" else (TARGET,)
+
+
+def _record(folder: Path, cell: tuple[str, float, int]) -> Path:
+    attack, rate, seed = cell
+    return folder / "cells" / f"{attack}-{rate:g}-{seed}-{PAIRS}.json"
+
+
+def _single_threaded() -> None:
+    # two processes of one thread each train more pairs a second than one of two
+    import torch
+
+    torch.set_num_threads(1)
