@@ -216,6 +216,7 @@ def targets(record: dict[str, Any]) -> tuple[str, ...]:
 
 def _record(folder: Path, cell: tuple[str, float, int]) -> Path:
     attack, rate, seed = cell
+    (folder / "cells").mkdir(parents=True, exist_ok=True)
     return folder / "cells" / f"{attack}-{rate:g}-{seed}-{PAIRS}.json"
 
 
