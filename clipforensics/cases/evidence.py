@@ -18,6 +18,8 @@ from clipforensics.config.settings import digest
 from clipforensics.errors import CaseError
 
 MADE = "made.json"
+REVISIONS: dict[str, int] = {}
+"""Of a kind whose making changed since its first version; older evidence of it is made anew."""
 
 
 class HasFolder(Protocol):
@@ -34,8 +36,10 @@ def evidence_dir(case: HasFolder, kind: str, key: Mapping[str, Any]) -> Path:
         case: the case.
         kind: a folder name such as "embeddings".
         key: everything that decides the content, as JSON values: settings, seed, input hashes.
+            The kind's revision joins it.
     """
-    return case.dir / "evidence" / kind / digest({"kind": kind, **key})[:24]
+    revision = {"revision": REVISIONS[kind]} if kind in REVISIONS else {}
+    return case.dir / "evidence" / kind / digest({"kind": kind, **revision, **key})[:24]
 
 
 def is_made(folder: Path) -> bool:

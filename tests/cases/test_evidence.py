@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from clipforensics.cases import evidence
 from clipforensics.cases.evidence import (
     check,
     check_all,
@@ -40,6 +41,13 @@ def test_the_name_hangs_on_the_key_alone(owner):
     assert one == evidence_dir(owner, "scores", {"b": 2, "a": 1})
     assert one != evidence_dir(owner, "scores", {"a": 1, "b": 3})
     assert not one.exists()
+
+
+def test_a_new_revision_of_a_kind_leaves_its_old_evidence_alone(owner, monkeypatch):
+    before = {kind: evidence_dir(owner, kind, KEY) for kind in ("scores", "map")}
+    monkeypatch.setitem(evidence.REVISIONS, "scores", 7)
+    assert evidence_dir(owner, "scores", KEY) != before["scores"]
+    assert evidence_dir(owner, "map", KEY) == before["map"]
 
 
 def test_the_record_says_what_made_it(made):
