@@ -10,75 +10,18 @@ import sqlite3
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from clipforensics.cases.decision_log import DecisionLog
+from clipforensics.cases.entries import Entry, Selection, entry_of, selection_of
 from clipforensics.cases.provenance import utc_now
-from clipforensics.cases.schema import (
-    FIRST_HASH,
-    GUARD_NAMES,
-    GUARDS,
-    SCHEMA,
-    chained,
-    columns_of,
-)
+from clipforensics.cases.schema import FIRST_HASH, GUARD_NAMES, GUARDS, SCHEMA, chained
 from clipforensics.config.settings import digest
 from clipforensics.errors import CaseError, ConfigError
 
 KINDS = ("sample", "label", "trigger")
 VERDICTS = ("suspicious", "benign", "unsure", "duplicate")
 MAX_TEXT = 10_000
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One line of the log; `after` is what holds from then on, None when nothing does."""
-
-    number: int
-    time: str
-    actor: str
-    action: str
-    kind: str
-    subject: str
-    before: dict[str, Any] | None
-    after: dict[str, Any] | None
-    group: str
-    undoes: int | None
-    previous: str
-    hash: str
-
-    @property
-    def verdict(self) -> str | None:
-        """The verdict that holds after this entry."""
-        return self.after["verdict"] if self.after else None
-
-    @property
-    def reviewer(self) -> str:
-        """Who made the decision that holds after this entry."""
-        return self.after["reviewer"] if self.after else self.actor
-
-    @property
-    def reason(self) -> str:
-        """The reason code of the decision that holds after this entry."""
-        return self.after["reason"] if self.after else ""
-
-    @property
-    def note(self) -> str:
-        """The note of the decision that holds after this entry."""
-        return self.after["note"] if self.after else ""
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Samples picked on the map: the polygon drawn, in which space, and the ids inside it."""
-
-    id: str
-    name: str
-    polygon: list
-    space: str
-    ids: list[str]
-    time: str
 
 
 class ReviewStore:
@@ -121,7 +64,7 @@ class ReviewStore:
         _check(kind, subjects, verdict, reviewer, reason, note)
         group = group or uuid.uuid4().hex
         with self._connection(write=True) as db:
-            log = _Log(db)
+            log = DecisionLog(db)
             entries = []
             for subject in dict.fromkeys(subjects):
                 before = log.current(kind, subject)
@@ -142,7 +85,7 @@ class ReviewStore:
             The last entry written, or None when there is nothing left to undo.
         """
         with self._connection(write=True) as db:
-            log, entry = _Log(db), None
+            log, entry = DecisionLog(db), None
             decisions = log.latest_group(reviewer)
             group = uuid.uuid4().hex
             for old in reversed(decisions):
@@ -157,17 +100,17 @@ class ReviewStore:
         """The verdicts that hold now, by subject, in the order they came to hold."""
         with self._connection() as db:
             rows = db.execute("SELECT * FROM holding WHERE kind = ? ORDER BY number", (kind,))
-            return {row["subject"]: _entry(row) for row in rows}
+            return {row["subject"]: entry_of(row) for row in rows}
 
     def entries(self) -> list[Entry]:
         """The whole log, oldest first."""
         with self._connection() as db:
-            return [_entry(row) for row in db.execute("SELECT * FROM log ORDER BY number")]
+            return [entry_of(row) for row in db.execute("SELECT * FROM log ORDER BY number")]
 
     def head(self) -> tuple[str, int]:
         """Hash of the last entry and the number of entries; print both on every report."""
         with self._connection() as db:
-            log = _Log(db)
+            log = DecisionLog(db)
             return log.last, log.count
 
     def verify(self, head: tuple[str, int] | None = None) -> list[str]:
@@ -229,13 +172,13 @@ class ReviewStore:
             row = db.execute("SELECT * FROM selection WHERE id = ?", (sel_id,)).fetchone()
         if row is None:
             raise CaseError(f"No selection {sel_id!r} in {self.path}. Select again on the map.")
-        return _selection(row)
+        return selection_of(row)
 
     def selections(self) -> list[Selection]:
         """All selections, newest first."""
         with self._connection() as db:
             rows = db.execute("SELECT * FROM selection ORDER BY time DESC, rowid DESC")
-            return [_selection(row) for row in rows]
+            return [selection_of(row) for row in rows]
 
     @contextmanager
     def _connection(
@@ -260,62 +203,6 @@ class ReviewStore:
         finally:
             if db is not None:
                 db.close()
-
-
-class _Log:
-    """The log inside one transaction."""
-
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
-        row = db.execute("SELECT number, hash FROM log ORDER BY number DESC LIMIT 1").fetchone()
-        self.count, self.last = (row["number"], row["hash"]) if row else (0, FIRST_HASH)
-
-    def current(self, kind: str, subject: str) -> dict[str, Any] | None:
-        row = self._db.execute(
-            "SELECT after FROM log WHERE kind = ? AND subject = ? ORDER BY number DESC LIMIT 1",
-            (kind, subject),
-        ).fetchone()
-        return json.loads(row["after"]) if row else None
-
-    def latest_group(self, actor: str) -> list[Entry]:
-        rows = self._db.execute(
-            """SELECT * FROM log WHERE action = 'decide' AND actor = :actor AND grp = (
-                   SELECT grp FROM log AS d WHERE action = 'decide' AND actor = :actor
-                   AND NOT EXISTS (SELECT 1 FROM log WHERE undoes = d.number)
-                   ORDER BY number DESC LIMIT 1)
-               AND NOT EXISTS (SELECT 1 FROM log AS u WHERE u.undoes = log.number)
-               ORDER BY number""",
-            {"actor": actor},
-        )
-        return [_entry(row) for row in rows]
-
-    def add(
-        self, actor: str, action: str, kind: str, subject: str, before: Any, after: Any,
-        group: str, undoes: int | None = None,
-    ) -> Entry:  # fmt: skip
-        self.count += 1
-        row = {
-            "number": self.count, "time": utc_now(), "actor": actor, "action": action,
-            "kind": kind, "subject": subject, "before": json.dumps(before, sort_keys=True),
-            "after": json.dumps(after, sort_keys=True), "grp": group, "undoes": undoes,
-            "previous": self.last,
-        }  # fmt: skip
-        row["hash"] = self.last = chained(row)
-        names = columns_of(row)
-        marks = ", ".join(f":{name}" for name in names)
-        self._db.execute(f"INSERT INTO log ({', '.join(names)}) VALUES ({marks})", row)
-        return _entry(row)
-
-
-def _entry(row: Any) -> Entry:
-    values = {name: row[name] for name in columns_of(row)}
-    values["group"] = values.pop("grp")
-    before, after = json.loads(values.pop("before")), json.loads(values.pop("after"))
-    return Entry(before=before, after=after, **values)
-
-
-def _selection(row: sqlite3.Row) -> Selection:
-    return Selection(id=row["id"], time=row["time"], **json.loads(row["content"]))
 
 
 def _check(
