@@ -13,6 +13,7 @@ from clipforensics.errors import DataError
 MIN_CAPTIONS = 5  # a rarer term is not tested
 MAX_SHARE = 0.1  # a term in more of the captions says nothing
 MAX_CAPTION = 2000  # characters read of one caption
+LIFT_CONFIDENCE = 0.999
 STOP_WORDS = frozenset(
     "a an and are as at be by for from has have he her his i in into is it its me my near next not "
     "of on or our over she some that the their them there these they this to under up us was we "
@@ -29,6 +30,7 @@ class Term:
         flagged: flagged captions that hold it.
         captions: all captions that hold it.
         lift: its share among the flagged over its share among all.
+        lift_low: the lift it has at least, with 99.9 % confidence (Clopper-Pearson's lower end).
         log10_p: log10 of the hypergeometric chance of at least as many among the flagged.
         q: Benjamini-Hochberg: the false share among all terms that are at least as striking.
     """
@@ -37,6 +39,7 @@ class Term:
     flagged: int
     captions: int
     lift: float
+    lift_low: float
     log10_p: float
     q: float
 
@@ -107,7 +110,7 @@ def benjamini_hochberg(log10_p: Float[np.ndarray, " n"]) -> Float64[np.ndarray, 
 def _tested(
     total: Counter[str], hits: Counter[str], n: int, drawn: int, max_share: float = MAX_SHARE
 ) -> list[Term]:
-    from scipy.stats import hypergeom
+    from scipy.stats import beta, hypergeom
 
     most = max(MIN_CAPTIONS, max_share * n)
     tested = sorted(term for term, count in total.items() if MIN_CAPTIONS <= count <= most)
@@ -118,11 +121,10 @@ def _tested(
         log_p = np.minimum(hypergeom.logsf(found - 1, n, held, drawn), 0.0) / np.log(10)
     q = benjamini_hochberg(log_p)
     lift = (found / drawn) / (held / n)
+    low = np.where(found, beta.ppf(1 - LIFT_CONFIDENCE, found, drawn - found + 1), 0) / (held / n)
+    figures = np.array([lift, low, log_p, q]).T.tolist()
     order = np.lexsort((-lift, log_p))
-    return [
-        Term(tested[i], int(found[i]), int(held[i]), float(lift[i]), float(log_p[i]), float(q[i]))
-        for i in order
-    ]
+    return [Term(tested[i], int(found[i]), int(held[i]), *figures[i]) for i in order]
 
 
 def _words(caption: str) -> list[str]:

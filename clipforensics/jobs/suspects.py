@@ -35,10 +35,13 @@ EXAMPLES = 12
 
 
 def suspected_labels(case: Case, rankings: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Labels and terms over-represented among the top of some rankings, most surprising first.
+    """Labels and terms over-represented among the top of some rankings, the greatest lift first.
 
     Every label (term) is tested by the hypergeometric tail at every cut of every ranking, and all
-    these tests are corrected together (Benjamini-Hochberg); a label keeps its most surprising one.
+    these tests are corrected together (Benjamini-Hochberg). Those that pass are ranked by the lift
+    that they have at least, each at the cut where that is greatest. Not by p: a label that is
+    sparse by nature has a lift of 3 to 5 down to the 400th row, in models without any backdoor,
+    and its p beats that of a target label with thirty poisons.
 
     Args:
         case: the case; its truth is never read.
@@ -46,8 +49,8 @@ def suspected_labels(case: Case, rankings: dict[str, np.ndarray]) -> dict[str, A
 
     Returns:
         `labels` and `terms`: records with `name`, `detector`, `top` (rows looked at), `flagged`,
-        `captions` (how many hold the name at all), `lift`, `log10_p`, `q`, `cuts` (counts by cut
-        in that detector's ranking) and `examples` (ids); `tests` (how many were made) and `max_q`.
+        `captions` (how many hold the name at all), `lift`, `lift_low`, `log10_p`, `q`, `cuts`
+        (counts by cut in that detector's ranking) and `examples` (ids); `tests` (how many were made) and `max_q`.
         Labels of q above .01 are left out.
     """
     captions = case.pairs.captions
@@ -114,9 +117,9 @@ def _records(
 ) -> list[dict[str, Any]]:
     if not made:
         return []
-    log_p = np.array([term.log10_p for _, _, term in made])
+    low, log_p = np.array([(term.lift_low, term.log10_p) for _, _, term in made]).T
     best: dict[str, int] = {}
-    for at in np.lexsort((np.array([-term.lift for _, _, term in made]), log_p)):
+    for at in np.lexsort((log_p, -low)):
         if q[at] <= MAX_Q:
             best.setdefault(made[at][2].text, int(at))
     return [
@@ -140,7 +143,7 @@ def _record(
     }
     return {
         "name": term.text, "detector": detector, "top": cut, "flagged": term.flagged,
-        "captions": term.captions, "lift": term.lift,
+        "captions": term.captions, "lift": term.lift, "lift_low": term.lift_low,
         "log10_p": max(term.log10_p, -1e4),  # a chance of 0 has no place in JSON
         "q": q, "cuts": cuts, "examples": examples,
     }  # fmt: skip

@@ -44,6 +44,16 @@ def test_the_chance_is_the_hypergeometric_tail():
     assert term.q == pytest.approx(tail)
 
 
+def test_the_least_lift_is_the_one_that_would_be_that_rare():
+    names = [("owl",)] * 10 + [()] * 90
+    flagged = np.isin(np.arange(100), [0, 1, 2, 3, 50])
+    (term,) = over_represented_names(names, flagged)
+    share = term.lift_low * 0.1  # of owls among the flagged: 4 of 5 or more would be one in 1,000
+    assert 5 * share**4 * (1 - share) + share**5 == pytest.approx(0.001)
+    (none,) = over_represented_names(names, np.arange(100) >= 95)
+    assert none.lift_low == 0
+
+
 def test_copies_stop_words_and_frequent_terms_do_not_count():
     captions = [f"The  common thing{i}" for i in range(95)] + ["a RARE bird!", "A rare bird"] * 5
     captions += [f"the lone owl {i}" for i in range(5)]

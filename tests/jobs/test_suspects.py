@@ -53,6 +53,19 @@ def test_nothing_is_suspected_where_scores_say_nothing(world, rng):
     assert sum(bool(one["labels"]) for one in said) <= 1
 
 
+def test_a_label_that_is_sparse_by_nature_does_not_hide_a_few_poisons(rng):
+    captions = [f"a {name} in scene {row}" for row, name in
+                enumerate(rng.choice(["car", "dog", "tree"], 10_000, p=[0.05, 0.475, 0.475]))]  # fmt: skip
+    captions[:300] = [f"a banana in scene {row}" for row in range(300)]
+    cars = np.array(["car" in one for one in captions])
+    score = rng.normal(size=10_000) + 1.5 * cars
+    score[:30] += 7
+    first, second = suspected_labels(made_case(captions), {"scales": score})["labels"][:2]
+    assert (first["name"], second["name"]) == ("banana", "car")
+    assert second["log10_p"] < first["log10_p"]
+    assert first["lift_low"] > 2 * second["lift_low"]
+
+
 def test_copies_do_not_vote_twice(rng):
     captions = [f"a {name} in scene {row}" for row, name in
                 enumerate(rng.choice(["car", "dog", "tree"], 500))]  # fmt: skip
