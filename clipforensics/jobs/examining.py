@@ -13,6 +13,7 @@ from clipforensics.cases.case import Case
 from clipforensics.cases.evidence import evidence_dir, is_made, write_json, writing
 from clipforensics.config.oracle import SEGMENTER_PRESETS, HuntSettings
 from clipforensics.errors import DataError
+from clipforensics.jobs.masking import KeptMasks
 from clipforensics.oracle.bank import Sighting, signature
 from clipforensics.oracle.finding import Candidate, Inspection, find_triggers, to_test
 from clipforensics.oracle.pasting import CleanSet, clean_set, cut
@@ -89,9 +90,8 @@ def load_examiner(
     if settings.fast:
         segmenter = segmenter.with_settings(SEGMENTER_PRESETS["fast"])
     suspect = suspect_judge(case.suspect(), case.labels)
-    oracle = make_oracle(
-        segmenter, trusted, case.labels, settings.oracle, suspect.encoder.fingerprint
-    )
+    kept = KeptMasks(case, segmenter)
+    oracle = make_oracle(kept, trusted, case.labels, settings.oracle, suspect.encoder.fingerprint)
     rows = clean_rows(len(case.pairs), scores, settings)
     return Examiner(case, settings, suspect, oracle, rows)
 

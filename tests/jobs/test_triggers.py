@@ -141,6 +141,30 @@ def test_a_stopped_hunt_goes_on_where_it_ended(case, monkeypatch):
     assert len(calls) == SETTINGS.top
 
 
+def test_a_second_hunt_cuts_again_only_with_other_segmenter_settings(case, toy, monkeypatch):
+    calls = []
+
+    class Counted(toy.TrueMasks):
+        def segment(self, picture):
+            calls.append(self.fingerprint)
+            return super().segment(picture)
+
+        def with_settings(self, settings):
+            other = Counted()
+            other.fingerprint = f"true masks, {settings.sha256()}"
+            return other
+
+    case._segmenter = Counted()
+    hunt(case, SETTINGS)
+    assert len(calls) == SETTINGS.top
+    other = SETTINGS.oracle.model_copy(update={"theta": 0.6})
+    hunt(case, SETTINGS.model_copy(update={"oracle": other}))
+    assert len(calls) == SETTINGS.top
+    hunt(case, SETTINGS.model_copy(update={"fast": True}))
+    assert len(calls) == 2 * SETTINGS.top
+    assert len(set(calls)) == 2
+
+
 def test_progress_reaches_its_end(case):
     said = []
     hunt(
