@@ -92,8 +92,13 @@ def make_oracle(
 
     Raises:
         ModelError: both models have the same weights: the attack would be judged by its accomplice.
-        ConfigError: a background text is one of the labels.
+        ConfigError: there is only one label, or a background text is one of the labels.
     """
+    if len(labels) < 2:
+        raise ConfigError(
+            f"The label set holds one label ({labels.names[0]!r}): the suspect can answer nothing "
+            "else, so no trigger could show. Add labels of other things the pictures show."
+        )
     if trusted.fingerprint == suspect_fingerprint:
         raise ModelError(
             f"The trusted model has the suspect's own weights (SHA-256 {suspect_fingerprint[:12]}…) "

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from clipforensics.config.oracle import OracleSettings
+from clipforensics.config.oracle import OracleSettings, SegmenterSettings
 from clipforensics.errors import ConfigError, ModelError
 from clipforensics.oracle.finding import compare, find_triggers, to_test
 from clipforensics.oracle.regions import Region, box_mask, holds, whole
 from clipforensics.oracle.scorer import Oracle, make_oracle, same_labels, suspect_judge
+from clipforensics.oracle.segmenter import regions_from
 
 NAMES = ("dog", "banana", "grass", "car")
 
@@ -126,6 +127,19 @@ def test_a_picture_that_shows_the_label_has_no_candidate(toy, bench, rng):
 
 def test_no_masks_leave_the_whole_picture_and_no_error(toy, bench, rng):
     oracle = Oracle(toy.NoMasks(), bench[1].trusted, bench[1].same)
+    picture, _, _ = toy.scene("leaf", rng, stamped=True)
+    found = find_triggers(picture, bench[0], oracle)
+    assert [r.source for r in found.regions] == ["whole"]
+    assert found.candidates == ()
+
+
+def test_one_mask_over_everything_is_the_whole_picture_and_no_candidate(toy, bench, rng):
+    class OneMask(toy.NoMasks):
+        def segment(self, picture):
+            masks = np.ones((1, *picture.shape[:2]), bool)
+            return regions_from(masks, np.ones(1), np.ones(1), SegmenterSettings())
+
+    oracle = Oracle(OneMask(), bench[1].trusted, bench[1].same)
     picture, _, _ = toy.scene("leaf", rng, stamped=True)
     found = find_triggers(picture, bench[0], oracle)
     assert [r.source for r in found.regions] == ["whole"]
