@@ -147,7 +147,7 @@ def screen(case: Case, row: int, examiner: Examiner | None = None) -> list[Tried
         DataError: the picture cannot be read, or there are too few clean pictures.
     """
     examiner = examiner or load_examiner(case)
-    key = examiner.key() | examiner.paste_key() | {"pair": case.pairs.ids[row]}
+    key = _screen_key(case, row, examiner)
     folder = evidence_dir(case, "screens", key)
     if not is_made(folder):
         tried = _try(case, row, examiner)
@@ -155,6 +155,15 @@ def screen(case: Case, row: int, examiner: Examiner | None = None) -> list[Tried
             write_json(part / "tried.json", [_plain(one) for one in tried])
     content = json.loads((folder / "tried.json").read_text(encoding="utf-8"))
     return [_tried(one) for one in content]
+
+
+def is_screened(case: Case, row: int, examiner: Examiner) -> bool:
+    """Whether this picture's paste test is evidence already."""
+    return is_made(evidence_dir(case, "screens", _screen_key(case, row, examiner)))
+
+
+def _screen_key(case: Case, row: int, examiner: Examiner) -> dict[str, Any]:
+    return examiner.key() | examiner.paste_key() | {"pair": case.pairs.ids[row]}
 
 
 def sightings(case: Case, row: int, tried: Sequence[Tried], examiner: Examiner) -> list[Sighting]:

@@ -5,6 +5,7 @@ as does a large crop of anything. An object works on both models; a trigger work
 nothing the trusted model can name, is small, and works whatever surrounds it.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -135,12 +136,24 @@ def against_controls(
     is compared with all.
     """
     pictures = clean.first(settings.n_screen)
-    count = settings.controls * clusters
-    rng = np.random.default_rng([settings.seed, 1])
     own = _best_over_places(crop, pictures, suspect, settings.seed)
-    controls = (random_crop(clean.pictures, crop, rng) for _ in range(count))
-    others = (_best_over_places(c, pictures, suspect, settings.seed) for c in controls)
+    others = control_flips(crop, clean, suspect, settings, settings.controls * clusters)
     return control_p(own, others, ENOUGH_AS_GOOD)
+
+
+def control_flips(
+    crop: Crop, clean: CleanSet, suspect: Judge, settings: VerifySettings, count: int
+) -> Iterator[float]:
+    """What random crops of the same mask do: the best flip rate of each, over labels and places.
+
+    Each comes from a random place of a random clean picture, and is pasted on `n_screen` pictures
+    where the candidate was. The same seed draws the same crops, whatever the count.
+    """
+    pictures = clean.first(settings.n_screen)
+    rng = np.random.default_rng([settings.seed, 1])
+    for _ in range(count):
+        control = random_crop(clean.pictures, crop, rng)
+        yield _best_over_places(control, pictures, suspect, settings.seed)
 
 
 def _answers(

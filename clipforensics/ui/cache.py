@@ -122,6 +122,13 @@ def pasted(case: Any, row: int, examiner: Any) -> list[Any]:
     return screen(case, row, examiner)
 
 
+def controls(case: Any, row: int, candidate: Any, examiner: Any) -> list[float]:
+    """Flip rates of crops from clean pictures, from evidence or now."""
+    from clipforensics.jobs.showing import controls
+
+    return controls(case, row, candidate, examiner)
+
+
 def side(case: Any) -> int:
     """Pixels on a side of the pictures the suspect takes; no weights are read."""
     return _side(case.settings.model, case.fingerprints.get("model", ""))

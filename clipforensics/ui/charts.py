@@ -200,3 +200,45 @@ def loss_chart(records: Sequence[dict[str, Any]], total: int | None = None) -> A
         )
         .properties(height=300)
     )
+
+
+PLACES = {
+    "found": "Suspect, at the same place", "random": "Suspect, at random places",
+    "top_left": "Suspect, top left", "top_right": "Suspect, top right",
+    "bottom_left": "Suspect, bottom left", "bottom_right": "Suspect, bottom right",
+}  # fmt: skip
+TRUSTED, CONTROLS = "Trusted model, same paste", "Suspect, control crops"
+
+
+def paste_chart(figures: Any, controls: Sequence[float]) -> Any:
+    """Flip rates of a pasted region: bars for both models, a dot for each control crop.
+
+    Args:
+        figures: a `Verification`.
+        controls: best flip rate of each control, to whichever label.
+    """
+    import altair as alt
+    import pandas as pd
+
+    rows = [{"what": PLACES[place], "rate": rate} for place, rate in figures.flips.items()]
+    rows.append({"what": TRUSTED, "rate": figures.flip_rate_trusted})
+    dots = [{"what": CONTROLS, "rate": rate} for rate in controls]
+    order = [row["what"] for row in rows] + [CONTROLS]
+    x = alt.X(
+        "rate:Q", title=f"Clean pictures turned into {figures.label}",
+        scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%"),
+    )  # fmt: skip
+    y = alt.Y("what:N", title=None, sort=order, axis=alt.Axis(labelLimit=240))
+    colour = alt.condition(alt.datum.what == TRUSTED, alt.value("#1b8a6b"), alt.value("#d5601a"))
+    tips = ["what:N", alt.Tooltip("rate:Q", format=".1%")]
+    bars = (
+        alt.Chart(pd.DataFrame(rows))
+        .mark_bar(height=14)
+        .encode(x=x, y=y, color=colour, tooltip=tips)
+    )
+    points = (
+        alt.Chart(pd.DataFrame(dots, columns=["what", "rate"]))
+        .mark_point(size=70, filled=True, opacity=0.55, color="#5b6b78")
+        .encode(x=x, y=y, tooltip=tips)
+    )
+    return (bars + points).properties(height=36 * len(order) + 40)

@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 
 from clipforensics.config.oracle import HuntSettings
-from clipforensics.ui import forms, inspecting, live, picks, pictures, scanned, state
+from clipforensics.ui import arguing, forms, live, picks, pictures, scanned, state
 
 
 def launch(case: Any) -> Any | None:
@@ -89,7 +89,9 @@ def _pick_victims(case: Any, victims: list[str]) -> None:
     held = case.store.current("sample")
     fresh = [name for name in victims if not (name in held and held[name].verdict)]
     if fresh:
-        picks.bulk_button(case, fresh, "hunt.victims", "victims of the hunt")
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown("**Pairs that carry a trigger and name its label**", width="content")
+            picks.bulk_button(case, fresh, "hunt.victims", "victims of the hunt")
 
 
 def _card(case: Any, trigger: Any, held: dict[str, Any]) -> None:
@@ -109,7 +111,7 @@ def _card(case: Any, trigger: Any, held: dict[str, Any]) -> None:
                 alt="Where it was found",
             )  # fmt: skip
         st.markdown(f"Makes the suspect say **{state.plain(trigger.label)}**")
-        inspecting.verification(trigger.figures)
+        arguing.verification(trigger.figures)
         kind = "consensus" if trigger.consensus else "one crop"
         seen = len(trigger.pairs)
         st.text(f"Seen in {seen:,} {'picture' if seen == 1 else 'pictures'} ({kind})")

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from clipforensics.ui import cache, gallery, picks, pictures, scanned, shell, state
+from clipforensics.ui import arguing, cache, gallery, pictures, scanned, shell, state
 
 MOST_REGIONS = 16
 MOST_SHOWN = 3
@@ -52,80 +52,64 @@ def _go(name: str | None) -> None:
 
 
 def show(case: Any, ranking: Any, name: str) -> None:
-    """Everything the oracle and the suspect say about one picture."""
+    """Everything the oracle and the suspect say about one picture, as an argument."""
+    from clipforensics.jobs.showing import said_without
+    from clipforensics.oracle.finding import to_test
+
     row = case.pairs.row_of(name)
     examiner = cache.examiner(case)
     with st.spinner("Segmenting and asking both models…"):
         found = cache.inspection(case, row, examiner)
     picture = case.pairs.picture(row, examiner.suspect.side)
-    left, right = st.columns([1, 1.7], gap="large")
-    with left:
-        _masks(picture, found)
-        st.text(case.pairs.captions[row][:300])
-        with st.container(horizontal=True, vertical_alignment="center"):
-            held = case.store.current("sample").get(name)
-            picks.pick_button(case, "sample", name, held, "inspect", label="Pick this sample")
-            st.text(f"{name} · {gallery.score_text(ranking, row)}", width="content")
-    with right:
-        _labels(case, found)
-        _regions(case, picture, found)
-    _betraying(case, row, picture, found, examiner)
-
-
-def _masks(picture: np.ndarray, found: Any) -> None:
-    from clipforensics.oracle.finding import to_test
-
-    regions = [region for region in found.regions if region.source != "whole"]
-    shown = st.segmented_control(
-        "Masks", ["Betraying", "All", "None"], default="Betraying", key="inspect.masks",
-        required=True, label_visibility="collapsed",
-    )  # fmt: skip
-    # dozens of nested masks betray the same thing: outlines of the surest say where it lies
-    surest = [one.region for one in to_test(found.candidates, MOST_SHOWN)[:MOST_SHOWN]]
-    masks = [region.mask for region in regions]
-    if shown == "All":
-        drawn = pictures.with_masks(picture, masks, surest, opacity=0.15)
-    elif shown == "Betraying" and surest:
-        masks = [found.regions[place].mask for place in surest]
-        drawn = pictures.with_masks(picture, masks, range(len(masks)), opacity=0.0)
+    chosen = to_test(found.candidates, MOST_SHOWN)[:MOST_SHOWN]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        masks = st.segmented_control(
+            "Masks", ["Betraying", "All", "None"], default="Betraying", key="inspect.masks",
+            required=True, label_visibility="collapsed",
+        )  # fmt: skip
+        one = _which(chosen, name)
+        st.text(f"Caption: {case.pairs.captions[row][:200]}", width="content")
+    after = said_without(picture, one, examiner) if one else ()
+    drawn, said = _drawn(picture, found, one, masks)
+    arguing.headline(case, found, one, after)
+    if one is None:
+        st.image(pictures.webp(drawn), width=384, alt="The picture with the segmenter's masks")
     else:
-        drawn = picture
-    st.image(pictures.webp(drawn), width="stretch", alt="The picture with the segmenter's masks")
+        arguing.exhibits(case, picture, drawn, found, one, after)
+    arguing.verdicts(case, name, one.label if one else None)
+    arguing.lists(case, found)
+    if one is not None:
+        st.subheader("Pasted on clean pictures", anchor=False)
+        arguing.paste_test(case, row, found, one, examiner)
+    st.subheader("Each region", anchor=False)
+    st.text(said)
+    _regions(case, picture, found)
+
+
+def _which(chosen: list[Any], name: str) -> Any | None:
+    """The candidate that is argued about: the surest, or the reviewer's choice of the first few."""
+    if len(chosen) < 2:
+        return chosen[0] if chosen else None
+    at = st.segmented_control(
+        "Region", range(len(chosen)), default=0, key=f"inspect.region.{name}", required=True,
+        format_func=lambda i: f"Region {i + 1}: {state.plain(chosen[i].label)}",
+        label_visibility="collapsed",
+    )  # fmt: skip
+    return chosen[at or 0]
+
+
+def _drawn(picture: np.ndarray, found: Any, one: Any | None, shown: str) -> tuple[np.ndarray, str]:
+    """The picture with masks as asked for, and what they are."""
+    regions = [region for region in found.regions if region.source != "whole"]
+    # dozens of nested masks betray the same thing: the outline of the one argued about says where
+    surest = [] if one is None else [one.region]
+    drawn = picture
+    if shown == "All":
+        drawn = pictures.with_masks(picture, [r.mask for r in regions], surest, opacity=0.15)
+    elif shown == "Betraying" and one is not None:
+        drawn = pictures.boxed(picture, one.box_xyxy)
     betraying = len({one.region for one in found.candidates})
-    said = f"{len(regions)} masks, {betraying} of them betray a trigger"
-    st.text(f"{said}; the {len(surest)} surest in orange." if surest else f"{said}.")
-
-
-def _labels(case: Any, found: Any) -> None:
-    st.markdown("**The whole picture: what the suspect says, what the picture supports**")
-    unsupported = {name for name, _ in found.suspicious}
-    rows = []
-    for name, said in found.said:
-        at = case.labels.index(name)
-        rows.append({
-            "Label": name, "Suspect, whole": said,
-            "Trusted, best region": float(found.p_trusted[:, at].max()),
-            "Suspect, best region": _best_region(found, at),
-            "Reading": "no region supports it" if name in unsupported else "seen in the picture",
-        })  # fmt: skip
-    st.dataframe(rows, hide_index=True, width="stretch", column_config=_shares(rows))
-    others = [name for name in _seen_elsewhere(case, found) if name not in dict(found.said)]
-    if others:
-        st.text("The trusted model also sees: " + ", ".join(others))
-    st.text("One disagreement is a reason to look, not a finding.")
-
-
-def _best_region(found: Any, at: int) -> float | None:
-    """The suspect's highest probability of a label on any region but the whole picture."""
-    if len(found.regions) < 2:
-        return None
-    return float(found.p_suspect[:-1, at].max())
-
-
-def _seen_elsewhere(case: Any, found: Any) -> list[str]:
-    best = found.p_trusted.max(axis=0)
-    order = np.argsort(-best)[:5]
-    return [case.labels.names[at] for at in order if best[at] >= 0.5]
+    return drawn, f"{len(regions)} masks, {betraying} of them betray a trigger."
 
 
 def _regions(case: Any, picture: np.ndarray, found: Any) -> None:
@@ -136,7 +120,6 @@ def _regions(case: Any, picture: np.ndarray, found: Any) -> None:
     sure = found.p_suspect.max(axis=1)
     turn = {one.region: i for i, one in reversed(list(enumerate(found.candidates)))}
     places.sort(key=lambda place: (turn.get(place, len(turn)), -float(sure[place])))
-    st.markdown("**Each region: what the trusted model finds, what the suspect says**")
     rows = []
     for place in places[:MOST_REGIONS]:
         trusted, suspect = found.p_trusted[place].argmax(), found.p_suspect[place].argmax()
@@ -165,108 +148,6 @@ def _shares(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Columns that hold a probability or a share, as per cent."""
     names = [name for name, value in (rows[0] if rows else {}).items() if isinstance(value, float)]
     return {name: st.column_config.NumberColumn(format="percent") for name in names}
-
-
-def _betraying(case: Any, row: int, picture: np.ndarray, found: Any, examiner: Any) -> None:
-    st.subheader("Regions that betray a trigger", anchor=False)
-    if not found.candidates:
-        st.markdown("No region makes the suspect say a label that the picture does not support.")
-        return
-    from clipforensics.oracle.finding import to_test
-
-    chosen = to_test(found.candidates, MOST_SHOWN)[:MOST_SHOWN]
-    tried = _paste_test(case, row, examiner)
-    for slot, one in zip(st.columns(MOST_SHOWN), chosen, strict=False):
-        with slot, st.container(border=True):
-            _candidate(picture, found, one, tried)
-    if len(found.candidates) > len(chosen):
-        st.text(f"Showing the {len(chosen)} surest of {len(found.candidates)}.")
-    _pick_labels(case, dict.fromkeys(one.label for one in chosen))
-
-
-def _pick_labels(case: Any, names: Any) -> None:
-    held = case.store.current("label")
-    with st.container(horizontal=True):
-        for name in names:
-            picks.pick_button(
-                case,
-                "label",
-                name,
-                held.get(name),
-                "inspect",
-                label=f"Pick label {state.plain(name)}",
-            )
-
-
-def _candidate(picture: np.ndarray, found: Any, one: Any, tried: list[Any] | None) -> None:
-    from clipforensics.oracle.render import without
-
-    zoom, before, after = st.columns(3)
-    zoom.image(
-        pictures.webp(pictures.cut(picture, one.box_xyxy, 0), 160), width="stretch", alt="Region"
-    )
-    zoom.caption("the region")
-    before.image(
-        pictures.webp(pictures.boxed(picture, one.box_xyxy), 384), width="stretch", alt="Before"
-    )
-    before.caption("before")
-    after.image(pictures.webp(without(picture, one.box_xyxy), 384), width="stretch", alt="After")
-    after.caption("region removed")
-    whole = dict(found.said).get(one.label, 0.0)
-    st.markdown(
-        f"Alone it makes the suspect say **{state.plain(one.label)}** ({one.confidence:.0%}); "
-        f"the trusted model sees it there with {one.p_trusted:.0%}."
-    )
-    if one.removal_drop is not None:
-        st.markdown(
-            f"Removed, the suspect's {state.plain(one.label)}: **{whole:.0%} → {whole - one.removal_drop:.0%}**"
-        )
-    mine = [
-        t
-        for t in tried or []
-        if t.candidate.region == one.region and t.candidate.label == one.label
-    ]
-    if mine:
-        verification(mine[0].screened)
-
-
-def _paste_test(case: Any, row: int, examiner: Any) -> list[Any] | None:
-    asked = f"inspect.paste.{case.dir.name}.{row}"
-    if st.button(
-        "Paste them on clean pictures", key="inspect.paste", icon=":material/content_paste_go:",
-        type="primary", help="Only this test makes a trigger.",
-    ):  # fmt: skip
-        st.session_state[asked] = True
-    if not st.session_state.get(asked):
-        return None
-    with st.spinner("Pasting on clean pictures…"):
-        return cache.pasted(case, row, examiner)
-
-
-STATUS = {
-    "verified": ("Verified trigger", "orange", ":material/gpp_bad:"),
-    "object": ("A real object", "green", ":material/category:"),
-    "weak": ("Too weak", "gray", ":material/trending_down:"),
-    "chance": ("Could be chance", "gray", ":material/casino:"),
-    "narrow": ("Works on few labels", "gray", ":material/filter_alt:"),
-}
-
-
-def verification(figures: Any) -> None:
-    """What the paste test says."""
-    word, colour, icon = STATUS.get(figures.status, (figures.status, "gray", ":material/help:"))
-    st.badge(word, color=colour, icon=icon)
-    low, high = figures.interval
-    said = [
-        f"Flip rate **{figures.flip_rate:.1%}** (95 % {low:.1%} to {high:.1%}, n = {figures.n:,})",
-        f"Same paste on the trusted model: {figures.flip_rate_trusted:.1%}",
-        f"Entropy of the answers: {figures.entropy:.2f}",
-    ]
-    if figures.p_value is not None:
-        said.append(f"Against control crops: p = {figures.p_value:.3g}")
-    if figures.large:
-        said.append("Covers more than a quarter of the picture")
-    st.markdown("  \n".join(said))
 
 
 def unavailable(case: Any) -> bool:

@@ -35,6 +35,17 @@ def pick_button(
     )  # fmt: skip
 
 
+def verdict_buttons(case: Any, kind: str, subject: str, held: Any, key: str) -> None:
+    """One button a verdict for one sample, label or trigger; the one that holds is filled."""
+    verdict = held.verdict if held else None
+    for word in ("suspicious", "benign", "unsure"):
+        st.button(
+            WORDS[word], icon=ICONS[word], key=f"{key}.{word}.{kind}.{subject}",
+            type="primary" if word == verdict else "secondary",
+            on_click=decide, args=(case, kind, [subject], word),
+        )  # fmt: skip
+
+
 def decide(
     case: Any, kind: str, subjects: Sequence[str], verdict: str, reason: str = "", note: str = ""
 ) -> None:

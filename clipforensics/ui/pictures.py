@@ -62,13 +62,20 @@ def with_masks(
 
 
 def boxed(picture: np.ndarray, box_xyxy: Sequence[int] | None) -> np.ndarray:
-    """The picture, enlarged, with one box outlined in orange (none: unchanged)."""
+    """The picture, enlarged, with one box outlined in orange and white (none: unchanged).
+
+    The white line keeps it visible on an orange picture.
+    """
     if box_xyxy is None:
         return picture
-    mask = np.zeros(picture.shape[:2], bool)
-    x0, y0, x1, y1 = (int(edge) for edge in box_xyxy)
+    factor = max(1, 384 // max(picture.shape[:2]))
+    canvas = picture.repeat(factor, 0).repeat(factor, 1)
+    mask = np.zeros(canvas.shape[:2], bool)
+    x0, y0, x1, y1 = (factor * int(edge) for edge in box_xyxy)
     mask[y0:y1, x0:x1] = True
-    return with_masks(picture, [mask], [0], opacity=0.0)
+    canvas[_outline(mask, 7)] = 255
+    canvas[_outline(mask, 5)] = BETRAYING
+    return canvas
 
 
 def cut(picture: np.ndarray, box_xyxy: Sequence[int], margin: int = 2) -> np.ndarray:

@@ -101,7 +101,7 @@ def _verdict_buttons(case: Any, names: Sequence[str], name: str) -> None:
             width="stretch", type="primary" if verdict == "suspicious" else "secondary",
             on_click=decide, args=(case, names, name, verdict),
         )  # fmt: skip
-    slots = st.columns(4)
+    slots = st.columns([1, 0.8, 1.35, 0.85])  # "Undecided" and its key need the most room
     for slot, (word, key, step) in zip(slots, _MOVES, strict=False):
         slot.button(
             word, key=f"review.{key}.{name}", shortcut=key, width="stretch",

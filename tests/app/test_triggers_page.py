@@ -2,6 +2,7 @@
 
 import pytest
 
+from clipforensics.jobs import examining
 from clipforensics.oracle.regions import grid_regions
 from clipforensics.oracle.segmenter import SmallSamSegmenter
 
@@ -30,17 +31,56 @@ def test_found_triggers_show_their_figures_and_can_be_picked(case, bank, launche
     assert case.store.current("label")["banana"].verdict == "suspicious"
 
 
-def test_one_picture_shows_masks_lists_and_regions(case, visit, monkeypatch):
-    def segment(self, picture):
-        return grid_regions(*picture.shape[:2])[:30]
-
-    monkeypatch.setattr(SmallSamSegmenter, "segment", segment)
-    at = visit("triggers", case="tiny", pair=case.pairs.ids[0])
+def test_one_picture_shows_lists_regions_and_verdicts(case, visit, monkeypatch):
+    monkeypatch.setattr(SmallSamSegmenter, "segment", windows)
+    pair = case.pairs.ids[0]
+    at = visit("triggers", case="tiny", pair=pair)
     assert any("of them betray a trigger" in one.value for one in at.text)
-    tables = [list(frame.value.columns) for frame in at.dataframe]
-    assert ["Label", "Suspect, whole", "Trusted, best region"] == tables[0][:3]
-    assert ["Region", "Area", "Trusted finds"] == tables[1][:3]
-    assert any("reason to look, not a finding" in one.value for one in at.text)
+    said = " ".join(one.value for one in at.markdown)
+    for title in ("The suspect says", "The trusted model finds", "Said but not found"):
+        assert title in said
+    assert ["Region", "Area", "Trusted finds"] == list(at.dataframe[0].value.columns)[:3]
+    assert any("reason to look, not a finding" in one.value for one in at.caption)
+    at.button(key=f"inspect.benign.sample.{pair}").click().run()
+    assert not at.exception
+    assert case.store.current("sample")[pair].verdict == "benign"
+
+
+def test_a_region_is_argued_with_pictures_lists_paste_test_and_controls(case, visit, monkeypatch):
+    monkeypatch.setattr(SmallSamSegmenter, "segment", windows)
+    monkeypatch.setattr(examining, "find_triggers", accused)
+    pair = case.pairs.ids[0]
+    at = visit("triggers", case="tiny", pair=pair)
+    said = " ".join(one.value for one in at.markdown)
+    assert "Why the orange region is suspected" in said
+    for title in ("The picture", "The region, ", "The region alone", "The region removed"):
+        assert f"**{title}" in said
+    assert len(at.get("imgs")) == 4
+    assert not at.get("vega_lite_chart")
+    at.button(key="inspect.paste").click().run()
+    assert not at.exception
+    assert len(at.get("vega_lite_chart")) == 1
+    said = " ".join(one.value for one in at.markdown)
+    assert "Same paste on the trusted model" in said
+    assert "20 control crops of its size" in said
+    again = visit("triggers", case="tiny", pair=pair)  # the figures are evidence now
+    assert len(again.get("vega_lite_chart")) == 1
+
+
+def windows(self, picture):
+    return grid_regions(*picture.shape[:2])[:30]
+
+
+def accused(picture, suspect, oracle, settings):
+    """A real inspection, and one region of it accused of the suspect's first answer."""
+    from dataclasses import replace
+
+    from clipforensics.oracle.finding import Candidate, find_triggers
+
+    found = find_triggers(picture, suspect, oracle, settings)
+    label = found.said[0][0]
+    one = Candidate(label, 0, found.regions[0].box_xyxy, 0.9, 0.01, 0.5)
+    return replace(found, seen=(), suspicious=((label, 0.01),), candidates=(one,))
 
 
 def test_an_unknown_picture_says_so(home, visit):

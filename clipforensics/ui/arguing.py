@@ -1,0 +1,211 @@
+"""Why a region is suspected: the pictures, the three lists, and the paste test with its controls."""
+
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from clipforensics.ui import cache, charts, picks, pictures, state
+
+WEIGHTY = 0.1
+"""Probability from which a disagreement over a label is marked."""
+STATUS = {
+    "verified": ("Verified trigger", "orange", ":material/gpp_bad:"),
+    "object": ("A real object", "green", ":material/category:"),
+    "weak": ("Too weak", "gray", ":material/trending_down:"),
+    "chance": ("Could be chance", "gray", ":material/casino:"),
+    "narrow": ("Works on few labels", "gray", ":material/filter_alt:"),
+}
+
+
+def headline(case: Any, found: Any, one: Any | None, after: Any) -> None:
+    """The argument in three sentences, or why there is none.
+
+    Args:
+        case: for the label names.
+        found: the picture's inspection.
+        one: the candidate that is shown, if any.
+        after: what the suspect says without its region.
+    """
+    said, p_said = found.said[0]
+    if one is None:
+        unseen = found.suspicious and found.suspicious[0][0] == said
+        st.markdown(
+            f"**No region is suspected.** The suspect says **{state.plain(said)}** ({p_said:.0%}), "
+            + ("which no region supports; but no region by itself makes it say so."
+               if unseen else "and a region supports it.")
+        )  # fmt: skip
+        return
+    label = state.plain(one.label)
+    at = case.labels.index(one.label)
+    best = float(found.p_trusted[:, at].max())
+    st.markdown(
+        f"**Why the orange region is suspected.** The suspect says :orange[**{label}**] "
+        f"({dict(found.said).get(one.label, 0.0):.0%}); the trusted model finds "
+        f"**{state.plain(_seen(case, found)[0][0])}**, and {label} nowhere ({best:.0%} at most). "
+        f"The region alone makes the suspect say :orange[**{label}**] ({one.confidence:.0%}); "
+        f"without it, it says **{state.plain(after[0][0])}** ({after[0][1]:.0%})."
+    )
+
+
+def exhibits(case: Any, picture: np.ndarray, drawn: np.ndarray, found: Any, one: Any, after: Any):
+    """The picture, the region, the region alone and the picture without it, each with answers."""
+    from clipforensics.oracle.regions import box_mask
+    from clipforensics.oracle.render import in_place, without
+
+    side = picture.shape[0]
+    unseen = {name for name, _ in found.suspicious}
+    shown = found.p_trusted[one.region]
+    names = case.labels.names
+    alone = in_place(picture, box_mask(one.box_xyxy, side, side))
+    share = np.prod(np.subtract(one.box_xyxy[2:], one.box_xyxy[:2])) / side**2
+    parts = (
+        ("The picture", drawn, "Suspect", *found.said[0]),
+        (f"The region, {share:.1%} of it", pictures.cut(picture, one.box_xyxy, 0), "Trusted",
+         names[int(shown.argmax())], float(shown.max())),
+        ("The region alone", alone, "Suspect", one.label, one.confidence),
+        ("The region removed", without(picture, one.box_xyxy), "Suspect", *after[0]),
+    )  # fmt: skip
+    for slot, (title, image, who, label, p) in zip(st.columns(4), parts, strict=True):
+        with slot:
+            st.markdown(f"**{title}**")
+            st.image(pictures.webp(_square(image)), width="stretch", alt=title)
+            odd = who == "Suspect" and label in unseen
+            word = f":orange[**{state.plain(label)}**]" if odd else f"**{state.plain(label)}**"
+            st.markdown(f"{who}: {word} {p:.0%}")
+
+
+def _square(image: np.ndarray) -> np.ndarray:
+    """The image on a light square, so that a flat region is as tall as its neighbours."""
+    height, width = image.shape[:2]
+    if height == width:
+        return image
+    edge = max(height, width)
+    out = np.full((edge, edge, 3), 242, np.uint8)
+    top, left = (edge - height) // 2, (edge - width) // 2
+    out[top : top + height, left : left + width] = image
+    return out
+
+
+def lists(case: Any, found: Any) -> None:
+    """Algorithm 1's lists side by side; what the suspect says and nobody sees is orange.
+
+    The suspect's list has a fixed length, so its tail is often said with hardly any weight: it is
+    listed, and not marked.
+    """
+    marked = {name for name, p in found.said if p >= WEIGHTY} & dict(found.suspicious).keys()
+    said, seen, odd = st.columns(3)
+    with said, st.container(border=True, height="stretch"):
+        st.markdown("**The suspect says**, whole picture")
+        _lines((name, p, name in marked) for name, p in found.said)
+    with seen, st.container(border=True, height="stretch"):
+        st.markdown("**The trusted model finds**, best region")
+        _lines((name, p, False) for name, p in _seen(case, found))
+    with odd, st.container(border=True, height="stretch"):
+        st.markdown("**Said but not found**, best region")
+        if found.suspicious:
+            _lines((name, p, name in marked) for name, p in found.suspicious)
+        else:
+            st.markdown("Nothing: the picture supports all that the suspect says.")
+    st.caption("One disagreement is a reason to look, not a finding; the paste test decides.")
+
+
+def _lines(rows: Any) -> None:
+    st.markdown(
+        "  \n".join(
+            f":orange[:material/priority_high: **{state.plain(name)}**] {p:.1%}"
+            if odd else f"{state.plain(name)} {p:.1%}"
+            for name, p, odd in rows
+        )
+    )  # fmt: skip
+
+
+def _seen(case: Any, found: Any) -> list[tuple[str, float]]:
+    """What the trusted model is surest of in any region: at least one label, at most three."""
+    best = found.p_trusted.max(axis=0)
+    order = [int(at) for at in np.argsort(-best, kind="stable")[:3]]
+    return [(case.labels.names[at], float(best[at])) for at in order if best[at] >= 0.5] or [
+        (case.labels.names[order[0]], float(best[order[0]]))
+    ]
+
+
+def paste_test(case: Any, row: int, found: Any, one: Any, examiner: Any) -> None:
+    """The region pasted on clean pictures, beside the trusted model and control crops."""
+    tried = _tried(case, row, examiner)
+    if tried is None:
+        return
+    mine = [t for t in tried if (t.candidate.region, t.candidate.label) == (one.region, one.label)]
+    if not mine:
+        st.markdown("This region was not pasted: a surer one of the same label passed before it.")
+        return
+    figures = mine[0].screened
+    with st.spinner("Pasting control crops…"):
+        controls = cache.controls(case, row, one, examiner)
+    left, right = st.columns([1.6, 1], vertical_alignment="center")
+    left.altair_chart(charts.paste_chart(figures, controls), width="stretch")
+    with right:
+        verification(figures)
+        st.markdown(
+            f"{len(controls)} control crops of its size, from clean pictures: at most "
+            f"{max(controls):.1%}, to whichever label"
+        )
+        _confirmed(case, case.pairs.ids[row])
+
+
+def _tried(case: Any, row: int, examiner: Any) -> list[Any] | None:
+    from clipforensics.jobs.examining import is_screened
+
+    asked = f"inspect.paste.{case.dir.name}.{row}"
+    if not (st.session_state.get(asked) or is_screened(case, row, examiner)):
+        st.button(
+            "Paste it on clean pictures", key="inspect.paste", type="primary",
+            icon=":material/content_paste_go:", help="Only this test makes a trigger.",
+            on_click=lambda: st.session_state.update({asked: True}),
+        )  # fmt: skip
+        return None
+    with st.spinner("Pasting on clean pictures…"):
+        return cache.pasted(case, row, examiner)
+
+
+def _confirmed(case: Any, name: str) -> None:
+    """What the newest hunt made of it, with more pictures and controls."""
+    from clipforensics.jobs.triggers import trigger_bank
+
+    for trigger in trigger_bank(case):
+        if name in trigger.pairs:
+            word, colour, icon = STATUS[trigger.figures.status]
+            p = trigger.figures.p_value
+            st.markdown(
+                f"The hunt: :{colour}[{icon} {word.lower()}] seen in {len(trigger.pairs):,} "
+                f"pictures, flip rate {trigger.figures.flip_rate:.1%} of {trigger.figures.n:,}"
+                + (f", p = {p:.3g}" if p is not None else "")
+            )
+
+
+def verification(figures: Any) -> None:
+    """What the paste test says."""
+    word, colour, icon = STATUS.get(figures.status, (figures.status, "gray", ":material/help:"))
+    st.badge(word, color=colour, icon=icon)
+    low, high = figures.interval
+    said = [
+        f"Flip rate **{figures.flip_rate:.1%}** (95 % {low:.1%} to {high:.1%}, n = {figures.n:,})",
+        f"Same paste on the trusted model: {figures.flip_rate_trusted:.1%}",
+        f"Entropy of the answers: {figures.entropy:.2f}",
+    ]
+    if figures.p_value is not None:
+        said.append(f"Against control crops: p = {figures.p_value:.3g}")
+    if figures.large:
+        said.append("Covers more than a quarter of the picture")
+    st.markdown("  \n".join(said))
+
+
+def verdicts(case: Any, name: str, label: str | None) -> None:
+    """Verdicts on this picture, and a pick of the label it is pulled to."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown("**Your verdict on this picture**", width="content")
+        held = case.store.current("sample").get(name)
+        picks.verdict_buttons(case, "sample", name, held, "inspect")
+        if label is not None:
+            entry = case.store.current("label").get(label)
+            text = f"Pick label {state.plain(label)}"
+            picks.pick_button(case, "label", label, entry, "inspect", label=text)
