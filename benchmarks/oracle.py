@@ -1,11 +1,16 @@
 """The hunt on the demo case against the truth: target label, triggers, victims, and every poison inspected.
 
 The hunt itself sees no truth: it reads the scan's ranking, the segmenter, the trusted model and
-the suspect.
+the suspect. The same hunt over a suspect and pairs with nothing planted must name no trigger and no
+label; `--clean no` leaves it out.
 """
 
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
+from _clean_case import clean_case
 from _record import arguments, demo_case, publish, say
 
 from clipforensics.attacks.manifest import Manifest
@@ -15,17 +20,46 @@ from clipforensics.jobs.triggers import hunt
 
 
 def main() -> None:
-    """One hunt over the `--top` most suspicious pairs."""
-    asked = arguments(__doc__ or "", top=200)
+    """One hunt over the `--top` most suspicious pairs of the demo case, one of the clean case."""
+    asked = arguments(
+        __doc__ or "", top=200, clean="yes", clean_case=Path(), suspects=Path("build/suspects"),
+        seed=0,
+    )  # fmt: skip
+    settings = HuntSettings(top=asked.top)
     with demo_case(asked.case) as case:
-        found = hunt(case, HuntSettings(top=asked.top), say)
+        found = hunt(case, settings, say)
         assert case.truth is not None
-        publish(
-            "oracle", [figures(case, case.truth, found)], asked,
-            affected=[one["label"] for one in found["affected_labels"]],
-            target=case.truth.target,
-            best_flip_rate=max((one["flip_rate"] for one in found["triggers"]), default=0.0),
-        )  # fmt: skip
+        rows = [{"case": "demo", **figures(case, case.truth, found)}]
+    if asked.clean == "yes":
+        rows.append({"case": "nothing planted", **without_truth(hunt_clean(asked, settings))})
+    publish(
+        "oracle", rows, asked,
+        affected=[one["label"] for one in found["affected_labels"]], target=case.truth.target,
+        best_flip_rate=max((one["flip_rate"] for one in found["triggers"]), default=0.0),
+    )  # fmt: skip
+
+
+def hunt_clean(asked: Any, settings: HuntSettings) -> dict[str, Any]:
+    """The hunt over the case at `--clean-case`, or over a fresh one that is removed afterwards."""
+    with ExitStack() as stack:
+        folder = asked.clean_case
+        if not folder.name:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "clean"
+        return hunt(clean_case(folder, asked.seed, asked.suspects), settings, say)
+
+
+def without_truth(found: dict[str, Any]) -> dict[str, Any]:
+    """What a hunt named, where all of it would be wrong."""
+    return {
+        "inspected": found["inspected"],
+        "verified triggers": len(found["triggers"]),
+        "labels named": ", ".join(one["label"] for one in found["affected_labels"]) or "none",
+        "rejected": len(found["rejected"]),
+        "clean pairs sighted": len({one["pair"] for one in found["sightings"]}),
+        "victims": len(found["victims"]),
+        "seconds": found["seconds"],
+        "seconds a picture": found["seconds_per_picture"],
+    }
 
 
 def figures(case: Case, truth: Manifest, found: dict[str, Any]) -> dict[str, Any]:

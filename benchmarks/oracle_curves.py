@@ -3,7 +3,8 @@
 One suspect for each patch side and place (see `_suspects.py`), the bundled small SAM and its fast
 mode, the shipped trusted model. Confidence and list length are varied at the default of the other.
 Each cell is kept in `--folder`, so that a stopped benchmark goes on where it was. The patch is
-BadNets' dotted grid: the small SAM was trained on blocks, stripes, flat patches and noise.
+BadNets' dotted grid: the small SAM was trained on blocks, stripes, flat patches and noise
+(`--pattern blocks` is one draw of a family it knows).
 """
 
 import json
@@ -37,7 +38,7 @@ def main() -> None:
     """All cells, then one table at the default setting and the two curves."""
     asked = arguments(
         __doc__ or "", seed=0, stamped=100, clean=115, rate=0.01, sides=",".join(map(str, SIDES)),
-        places=",".join(PLACES), segmenters="small,fast", folder=Path("build/oracle_curves"),
+        places=",".join(PLACES), pattern="grid", segmenters="small,fast", folder=Path("build/oracle_curves"),
         suspects=Path("build/suspects"), chart=Path(),
     )  # fmt: skip
     asked.folder.mkdir(parents=True, exist_ok=True)
@@ -49,7 +50,7 @@ def main() -> None:
     if asked.chart.name:
         write_chart(asked.chart, panels(cells))
     publish(
-        "oracle_curves", rows, asked, pattern="grid", poison_rate=asked.rate, seed=asked.seed,
+        "oracle_curves", rows, asked, pattern=asked.pattern, poison_rate=asked.rate, seed=asked.seed,
         theta=DEFAULT.theta, tau=DEFAULT.tau, curves=curves(cells),
     )  # fmt: skip
 
@@ -59,10 +60,11 @@ def measured(name: str, asked: Any) -> list[dict[str, Any]]:
     cells, clean, oracle = [], None, None
     for px in map(int, asked.sides.split(",")):
         for place in asked.places.split(","):
-            file = asked.folder / f"{name}-{px}-{place}-{asked.seed}.json"
+            cell = f"{name}-{asked.pattern}-{px}-{place}-{asked.rate:g}-{asked.seed}.json"
+            file = asked.folder / cell
             if not file.is_file():
                 poison = PoisonSettings(
-                    attack=BadNetsSettings(patch_px=px, place=place, pattern="grid"),
+                    attack=BadNetsSettings(patch_px=px, place=place, pattern=asked.pattern),
                     rate=asked.rate, seed=asked.seed,
                 )  # fmt: skip
                 made = suspect(poison, asked.seed, asked.suspects)

@@ -55,7 +55,7 @@ def test_a_region_is_argued_with_pictures_lists_paste_test_and_controls(case, vi
     assert "Why the orange region is suspected" in said
     for title in ("The picture", "The region, ", "The region alone", "The region removed"):
         assert f"**{title}" in said
-    assert len(at.get("imgs")) == 4
+    assert len(at.get("image")) == 4
     assert not at.get("vega_lite_chart")
     at.button(key="inspect.paste").click().run()
     assert not at.exception

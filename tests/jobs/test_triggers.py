@@ -127,6 +127,18 @@ def test_a_clean_model_has_no_trigger(tmp_path, toy, pairs):
     assert found["victims"] == []
 
 
+def test_a_clean_model_and_clean_pairs_name_no_trigger_and_no_label(tmp_path, toy):
+    rng, paths = np.random.default_rng(2), []
+    for row in range(160):
+        paths.append(tmp_path / f"{row:03d}.png")
+        write_png(paths[-1], toy.scene(toy.NAMES[row % 7], rng)[0])
+    ids = tuple(f"{row:03d}" for row in range(160))
+    clean = Pairs(ids, tuple(f"a {toy.NAMES[row % 7]}" for row in range(160)), tuple(paths))
+    found = hunt(ToyCase(tmp_path / "case", clean, toy, backdoor=False), SETTINGS)
+    assert found["triggers"] == found["affected_labels"] == found["suspicions"] == []
+    assert found["victims"] == found["carriers"] == found["probable"] == []
+
+
 def test_a_stopped_hunt_goes_on_where_it_ended(case, monkeypatch):
     calls = []
     real = examining.find_triggers
