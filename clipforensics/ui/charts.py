@@ -225,7 +225,7 @@ def paste_chart(figures: Any, controls: Sequence[float]) -> Any:
     dots = [{"what": CONTROLS, "rate": rate} for rate in controls]
     order = [row["what"] for row in rows] + [CONTROLS]
     x = alt.X(
-        "rate:Q", title=f"Clean pictures turned into {figures.label}",
+        "rate:Q", title=f"Clean pictures turned into {figures.label}; controls: into any one label",
         scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%"),
     )  # fmt: skip
     y = alt.Y("what:N", title=None, sort=order, axis=alt.Axis(labelLimit=240))
