@@ -1,9 +1,10 @@
 """Exact nearest neighbours. FAISS lives only here.
 
-FAISS finds candidates fast, in float32, from |x|² + |y|² - 2x·y, which cancels badly for
-near-duplicates. So a few spare candidates are asked for, every distance is computed again from
-the differences in float64, and a bound on FAISS's rounding proves that none was missed. Rows it
-cannot prove are asked for more candidates, in the end for all rows.
+A small set is multiplied out (`among`). In a larger one FAISS finds candidates fast, in float32,
+from |x|² + |y|² - 2x·y, which cancels badly for near-duplicates. So a few spare candidates are
+asked for, every distance is computed again from the differences in float64, and a bound on FAISS's
+rounding proves that none was missed. Rows it cannot prove are asked for more candidates, in the
+end for all rows.
 """
 
 from collections.abc import Callable
@@ -12,14 +13,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int64
 
+from clipforensics.detect.among import nearest_among, squared_distances
 from clipforensics.detect.embeddings import as_float, check_embeddings
 from clipforensics.errors import ConfigError, DataError
 
 SPARE = 4  # candidates beyond the k wanted
-QUERIES = 4096  # rows searched at a time
-GRAM_ROWS = 4096  # a set up to this size is searched through its products with itself
-GRAM_BLOCK = 256  # rows of products ranked at a time
-BLOCK_NUMBERS = 200_000  # differences held at a time: they stay in the processor's cache
+QUERIES = 4096  # rows searched at a time; a set of no more is multiplied out
 CANDIDATES = 1_000_000  # held at a time
 CELLS, ROWS_PER_CELL, PROBES = 256, 40, 8  # of an inverted file; recall .998 at 50,000 rows
 
@@ -68,6 +67,11 @@ def neighbours(
             )
     check_k(k, len(x) if reference is None else len(reference), alone=reference is None)
     search = _Search(as_float(x if reference is None else reference))
+    if reference is None and len(x) <= QUERIES:
+        found = search.nearest_others(k)
+        if progress is not None:
+            progress(len(x), len(x))
+        return found
     dist, ids = np.empty((len(x), k)), np.empty((len(x), k), dtype=np.int64)
     for start in range(0, len(x), QUERIES):
         part = slice(start, min(start + QUERIES, len(x)))
@@ -158,9 +162,11 @@ class _Search:
         self.points = np.ldexp(points, -self.exponent)
         self.middle = self.points.mean(axis=0, dtype=np.float64).astype(points.dtype)
         self.centred = self._centre(self.points)
-        # double precision once, where it is small: differences are then plain subtractions
-        few = len(points) <= GRAM_ROWS
-        self.wide = self.points.astype(np.float64) if few else self.points
+
+    def nearest_others(self, k: int) -> Neighbours:
+        """Of all points; in memory of their number squared."""
+        square, ids = nearest_among(self.points, self.centred, k)
+        return Neighbours(np.ldexp(np.sqrt(square), self.exponent), ids)
 
     def nearest(
         self, queries: Float[np.ndarray, "q d"], k: int, own: Int64[np.ndarray, " q"] | None
@@ -176,15 +182,11 @@ class _Search:
             doubtful = []
             step = max(1, CANDIDATES // wanted)
             for rows in (todo[at : at + step] for at in range(0, len(todo), step)):
-                if own is not None and len(rows) == len(self.points) <= GRAM_ROWS:
-                    last, found = _candidates_among(self.centred, wanted)
-                else:
-                    rough, found = faiss.knn(centred[rows], self.centred, wanted)
-                    last = rough[:, -1]
+                rough, found = faiss.knn(centred[rows], self.centred, wanted)
                 mine = None if own is None else own[rows]
                 square[rows], ids[rows] = self._closest(queries[rows], found, k, mine)
                 if wanted < len(self.points):
-                    doubtful.append(rows[~_proved(centred[rows], last, square[rows, -1])])
+                    doubtful.append(rows[~_proved(centred[rows], rough[:, -1], square[rows, -1])])
             todo = np.concatenate(doubtful) if doubtful else todo[:0]
             wanted = min(4 * wanted, len(self.points))
         return np.ldexp(np.sqrt(square), self.exponent), ids
@@ -200,36 +202,12 @@ class _Search:
         own: Int64[np.ndarray, " q"] | None,
     ) -> tuple[Float64[np.ndarray, "q k"], Int64[np.ndarray, "q k"]]:
         """The k nearest of the candidates, by squared distance then id, without the row itself."""
-        square = np.empty(found.shape)
-        step = max(1, BLOCK_NUMBERS // (found.shape[1] * queries.shape[1]))
-        for start in range(0, len(queries), step):
-            part = slice(start, start + step)
-            apart = self.wide.take(found[part].ravel(), axis=0).reshape(*found[part].shape, -1)
-            apart = np.subtract(apart, queries[part, None], dtype=np.float64)
-            square[part] = np.einsum("qcd,qcd->qc", apart, apart)
+        rows = np.repeat(np.arange(len(found)), found.shape[1])
+        square = squared_distances(queries, rows, self.points, found.ravel()).reshape(found.shape)
         if own is not None:  # by id: with duplicates, the row itself need not come first
             square[found == own[:, None]] = np.inf
         order = np.lexsort((found, square), axis=-1)[:, :k]
         return np.take_along_axis(square, order, 1), np.take_along_axis(found, order, 1)
-
-
-def _candidates_among(
-    points: Float32[np.ndarray, "m d"], wanted: int
-) -> tuple[Float32[np.ndarray, " m"], Int64[np.ndarray, "m c"]]:
-    """For every row the `wanted` rows of least rough squared distance, and the largest of these.
-
-    All against all is one symmetric product, half the work of a search; FAISS has no such mode.
-    """
-    product = points @ points.T  # BLAS knows that it is symmetric
-    square = np.diagonal(product).copy()
-    last, found = np.empty(len(points), np.float32), np.empty((len(points), wanted), np.int64)
-    for start in range(0, len(points), GRAM_BLOCK):
-        part = slice(start, start + GRAM_BLOCK)
-        away = np.subtract(square / 2, product[part])  # half the squared distance, less |x|²/2
-        found[part] = np.argpartition(away, wanted - 1, axis=1)[:, :wanted]
-        furthest = np.take_along_axis(away, found[part, -1:], 1)[:, 0]
-        last[part] = 2 * furthest + square[part]
-    return last, found
 
 
 def _proved(
