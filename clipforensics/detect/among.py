@@ -1,44 +1,80 @@
 """Exact nearest neighbours within a set small enough for one product with itself.
 
 All against all is a symmetric product, half the work of a search. Its rounding is bounded, so the
-rows that can be among the k nearest are known beforehand: usually the k and one or two more. Only
-their distances are worked out again, from the differences in float64.
+rows that can be among the k nearest are known beforehand: usually the k and one more. Only their
+distances are worked out again in float64: from products too, and where these cancel, from the
+differences.
 """
+
+from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Float, Float32, Float64, Int64
 
-RANKED = 256  # rows of products ranked at a time
-DIFFERENCES = 100_000  # held at a time: they stay in the processor's cache
+RANKED = 128  # rows of products ranked at a time
+FOLDED = 8  # columns of which the least speaks for all
+NUMBERS = 200_000  # gathered at a time: they stay in the processor's cache
+CANCELS = 1 / 128  # share of the squared lengths below which a difference keeps more digits
 
 
 def nearest_among(
-    points: Float[np.ndarray, "n d"], centred: Float32[np.ndarray, "n d"], k: int
+    points: Float[np.ndarray, "n d"], middle: Float[np.ndarray, " d"], k: int
 ) -> tuple[Float64[np.ndarray, "n k"], Int64[np.ndarray, "n k"]]:
     """The k nearest others of every row.
 
     Args:
         points: no number above 1, so that no square overflows.
-        centred: the same less their mean, for products that cancel little.
+        middle: about their mean, so that products cancel little.
         k: below n.
 
     Returns:
         Squared distances, least first and equal ones by id, and row numbers.
     """
-    wide = points.astype(np.float64, copy=False)
-    product = centred @ centred.T  # BLAS sees the symmetry
-    lengths = np.diagonal(product).copy()
+    wide = np.subtract(points, middle, dtype=np.float64)
+    rows, found = candidates(wide.astype(np.float32), k)
     square, ids = np.empty((len(points), k)), np.empty((len(points), k), np.int64)
-    for start in range(0, len(points), RANKED):
-        part = slice(start, min(start + RANKED, len(points)))
-        away = np.subtract(lengths / 2, product[part])  # half the squared distance, less |x|²/2
-        np.fill_diagonal(away[:, start:], np.inf)
-        kth = np.partition(away, k - 1, axis=1)[:, k - 1]
-        furthest = kth + rounding(2 * kth + lengths[part], lengths[part], points.shape[1])
-        rows, found = np.divmod(np.flatnonzero(away <= furthest[:, None]), len(points))
-        apart = squared_distances(wide[part], rows, wide, found)
-        square[part], ids[part] = least(apart, rows, found, part.stop - start, k)
+    counts = np.bincount(rows)
+    ends, lengths = np.cumsum(counts), np.vecdot(wide, wide)
+    for count in np.unique(counts):  # rows with equally many candidates make a table
+        some = np.flatnonzero(counts == count)
+        near = found[ends[some, None] - np.arange(count, 0, -1)]
+        apart = np.empty(near.shape)
+        for part in blocks(near, points.shape[1]):
+            sums = lengths[some[part], None] + lengths[near[part]]
+            product = np.vecdot(wide.take(near[part], axis=0), wide[some[part], None])
+            apart[part] = sums - 2 * product
+            small = apart[part] < CANCELS * sums
+            if small.any():
+                apart[part][small] = squared_distances(points[some[part]], points, near[part])[
+                    small
+                ]
+        square[some], ids[some] = least(apart, near, k)
     return square, ids
+
+
+def candidates(
+    centred: Float32[np.ndarray, "n d"], k: int
+) -> tuple[Int64[np.ndarray, " p"], Int64[np.ndarray, " p"]]:
+    """Pairs of a row and another that may be among its k nearest; none that is can be missing.
+
+    Returns:
+        The rows, ascending, each at least k times; and the others.
+    """
+    n, width = centred.shape
+    product, pairs = centred @ centred.T, []  # BLAS sees the symmetry
+    lengths = np.diagonal(product).copy()
+    fold = max(1, min(FOLDED, n // (4 * k)))
+    for start in range(0, n, RANKED):
+        own = lengths[start : start + RANKED]
+        away = lengths / 2 - product[start : start + RANKED]  # half the square, less |x|²/2
+        np.fill_diagonal(away[:, start:], np.inf)
+        # the k-th of fewer is no nearer than the k-th of all
+        fewer = away[:, : n // fold * fold].reshape(len(own), fold, -1).min(axis=1)
+        kth = np.partition(fewer, k - 1, axis=1)[:, k - 1]
+        furthest = kth + rounding(2 * kth + own, own, width)
+        pairs.append(np.flatnonzero(away <= furthest[:, None]) + start * n)
+    rows, found = np.divmod(np.concatenate(pairs), n)
+    return rows, found
 
 
 def rounding(
@@ -46,12 +82,12 @@ def rounding(
 ) -> Float32[np.ndarray, " n"]:
     """How far rounding may have moved the squared distance of one of a row's k nearest.
 
-    Write c = (d + 8)·eps. The product of q and y is off by at most c(|q| + |y|)², and |y| is at
+    Write c = (d + 8)·eps. The square for q and y is off by at most c(|q| + |y|)², and |y| is at
     most |q| + r for a row at distance r. With v the k-th rough squared distance, the k-th true one
     is at most v + c(2|q| + r)², so r is at most (√v + 2√c|q|) / (1 - √c).
 
     Args:
-        rough: the k-th least rough squared distance of each row q.
+        rough: a rough squared distance of each row q within which k others lie.
         lengths: |q|².
         width: d.
     """
@@ -63,36 +99,27 @@ def rounding(
 
 def squared_distances(
     queries: Float[np.ndarray, "q d"],
-    rows: Int64[np.ndarray, " p"],
     points: Float[np.ndarray, "n d"],
-    found: Int64[np.ndarray, " p"],
-) -> Float64[np.ndarray, " p"]:
-    """Of each pair of a query and a point, from the differences in float64."""
-    square, step = np.empty(len(rows)), max(1, DIFFERENCES // points.shape[1])
-    for start in range(0, len(rows), step):
-        part = slice(start, start + step)
+    found: Int64[np.ndarray, "q c"],
+) -> Float64[np.ndarray, "q c"]:
+    """Between each query and the points found for it, from the differences in float64."""
+    square = np.empty(found.shape)
+    for part in blocks(found, points.shape[1]):
         apart = points.take(found[part], axis=0).astype(np.float64, copy=False)
-        apart -= queries.take(rows[part], axis=0).astype(np.float64, copy=False)
+        apart -= queries[part, None]
         square[part] = np.vecdot(apart, apart)
     return square
 
 
 def least(
-    square: Float64[np.ndarray, " p"],
-    rows: Int64[np.ndarray, " p"],
-    found: Int64[np.ndarray, " p"],
-    n: int,
-    k: int,
+    square: Float64[np.ndarray, "n c"], ids: Int64[np.ndarray, "n c"], k: int
 ) -> tuple[Float64[np.ndarray, "n k"], Int64[np.ndarray, "n k"]]:
-    """The k least of each row's pairs, of which there are at least k, by size then id.
+    """The k least of every row, and their ids; equal ones by id."""
+    order = np.lexsort((ids, square), axis=-1)[:, :k]
+    return np.take_along_axis(square, order, 1), np.take_along_axis(ids, order, 1)
 
-    Args:
-        square, found: of each pair.
-        rows: from 0 to n - 1, ascending.
-    """
-    counts = np.bincount(rows, minlength=n)
-    table = np.full((n, counts.max()), np.inf), np.zeros((n, counts.max()), np.int64)
-    place = rows, np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
-    table[0][place], table[1][place] = square, found
-    order = np.lexsort(table[::-1], axis=-1)[:, :k]
-    return np.take_along_axis(table[0], order, 1), np.take_along_axis(table[1], order, 1)
+
+def blocks(found: Int64[np.ndarray, "q c"], width: int) -> Iterator[slice]:
+    """Some queries at a time, so that the points found for them stay in the processor's cache."""
+    step = max(1, NUMBERS // max(1, found.shape[1] * width))
+    return (slice(start, start + step) for start in range(0, len(found), step))

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int64
 
-from clipforensics.detect.among import nearest_among, squared_distances
+from clipforensics.detect.among import least, nearest_among, squared_distances
 from clipforensics.detect.embeddings import as_float, check_embeddings
 from clipforensics.errors import ConfigError, DataError
 
@@ -160,12 +160,12 @@ class _Search:
         # scaling by a power of two is exact, and keeps every square within float32
         self.exponent = int(np.frexp(np.abs(points).max())[1])
         self.points = np.ldexp(points, -self.exponent)
-        self.middle = self.points.mean(axis=0, dtype=np.float64).astype(points.dtype)
+        self.middle = self.points.mean(axis=0, dtype=np.float64).astype(np.float32)
         self.centred = self._centre(self.points)
 
     def nearest_others(self, k: int) -> Neighbours:
         """Of all points; in memory of their number squared."""
-        square, ids = nearest_among(self.points, self.centred, k)
+        square, ids = nearest_among(self.points, self.middle, k)
         return Neighbours(np.ldexp(np.sqrt(square), self.exponent), ids)
 
     def nearest(
@@ -202,12 +202,10 @@ class _Search:
         own: Int64[np.ndarray, " q"] | None,
     ) -> tuple[Float64[np.ndarray, "q k"], Int64[np.ndarray, "q k"]]:
         """The k nearest of the candidates, by squared distance then id, without the row itself."""
-        rows = np.repeat(np.arange(len(found)), found.shape[1])
-        square = squared_distances(queries, rows, self.points, found.ravel()).reshape(found.shape)
+        square = squared_distances(queries, self.points, found)
         if own is not None:  # by id: with duplicates, the row itself need not come first
             square[found == own[:, None]] = np.inf
-        order = np.lexsort((found, square), axis=-1)[:, :k]
-        return np.take_along_axis(square, order, 1), np.take_along_axis(found, order, 1)
+        return least(square, found, k)
 
 
 def _proved(
