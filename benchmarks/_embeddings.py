@@ -1,5 +1,6 @@
 """Real embeddings for the speed benchmark: pictures of the demo world, as its suspect sees them."""
 
+import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -24,7 +25,8 @@ def demo_embeddings(n: int, folder: Path = FOLDER) -> np.ndarray:
         return np.load(path, allow_pickle=False)
     encoder = load_clip(str(DEMO_MODEL), SUSPECT_WEIGHTS)
     starts = range(0, n, PART)
-    with ProcessPoolExecutor(cores()) as drawers:
+    fresh = multiprocessing.get_context("spawn")  # a fork could inherit a held lock
+    with ProcessPoolExecutor(cores(), fresh) as drawers:
         parts = drawers.map(_frames, starts, [min(start + PART, n) for start in starts])
         table = np.concatenate([encoder.encode_pictures(frames) for frames in parts])
     folder.mkdir(parents=True, exist_ok=True)
