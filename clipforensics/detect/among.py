@@ -39,7 +39,7 @@ def nearest_among(
         some = np.flatnonzero(counts == count)
         near = found[ends[some, None] - np.arange(count, 0, -1)]
         apart = np.empty(near.shape)
-        for part in blocks(near, points.shape[1]):
+        for part in blocks(len(near), near.shape[1] * points.shape[1]):
             sums = lengths[some[part], None] + lengths[near[part]]
             product = np.vecdot(wide.take(near[part], axis=0), wide[some[part], None])
             apart[part] = sums - 2 * product
@@ -104,7 +104,7 @@ def squared_distances(
 ) -> Float64[np.ndarray, "q c"]:
     """Between each query and the points found for it, from the differences in float64."""
     square = np.empty(found.shape)
-    for part in blocks(found, points.shape[1]):
+    for part in blocks(len(found), found.shape[1] * points.shape[1]):
         apart = points.take(found[part], axis=0).astype(np.float64, copy=False)
         apart -= queries[part, None]
         square[part] = np.vecdot(apart, apart)
@@ -119,7 +119,7 @@ def least(
     return np.take_along_axis(square, order, 1), np.take_along_axis(ids, order, 1)
 
 
-def blocks(found: Int64[np.ndarray, "q c"], width: int) -> Iterator[slice]:
-    """Some queries at a time, so that the points found for them stay in the processor's cache."""
-    step = max(1, NUMBERS // max(1, found.shape[1] * width))
-    return (slice(start, start + step) for start in range(0, len(found), step))
+def blocks(n: int, width: int, numbers: int = NUMBERS) -> Iterator[slice]:
+    """Some of n queries at a time, `width` numbers each: what is gathered stays in the cache."""
+    step = max(1, numbers // max(1, width))
+    return (slice(start, start + step) for start in range(0, n, step))

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int64
 
 from clipforensics.detect.among import least, nearest_among, squared_distances
+from clipforensics.detect.device import nearest_on
 from clipforensics.detect.embeddings import as_float, check_embeddings
 from clipforensics.errors import ConfigError, DataError
 
@@ -40,6 +41,7 @@ def neighbours(
     k: int,
     reference: Float[np.ndarray, "m e"] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    device: str = "cpu",
 ) -> Neighbours:
     """Find the k nearest embeddings of every row, exactly.
 
@@ -48,6 +50,7 @@ def neighbours(
         k: how many neighbours; a row of x is never its own.
         reference: look among these rows instead, of which none is a row of x.
         progress: told (rows done, rows in all).
+        device: another device of torch for a set that is multiplied out.
 
     Returns:
         `dist` float64 [n, k], nearest first, equal distances by id, and `ids` int64 [n, k]: rows
@@ -68,7 +71,7 @@ def neighbours(
     check_k(k, len(x) if reference is None else len(reference), alone=reference is None)
     search = _Search(as_float(x if reference is None else reference))
     if reference is None and len(x) <= QUERIES:
-        found = search.nearest_others(k)
+        found = search.nearest_others(k, device)
         if progress is not None:
             progress(len(x), len(x))
         return found
@@ -162,9 +165,12 @@ class _Search:
         self.middle = self.points.mean(axis=0, dtype=np.float64).astype(np.float32)
         self.centred = self._centre(self.points)
 
-    def nearest_others(self, k: int) -> Neighbours:
+    def nearest_others(self, k: int, device: str) -> Neighbours:
         """Of all points; in memory of their number squared."""
-        square, ids = nearest_among(self.points, self.middle, k)
+        if device == "cpu":
+            square, ids = nearest_among(self.points, self.middle, k)
+        else:
+            square, ids = nearest_on(device, self.points, self.middle, k)
         return Neighbours(np.ldexp(np.sqrt(square), self.exponent), ids)
 
     def nearest(
