@@ -102,7 +102,12 @@ def whole_set_graph(
     return Neighbours(dist.astype(np.float32), ids)
 
 
-def approximate_neighbours(x: Float[np.ndarray, "n d"], k: int, seed: int = 0) -> Neighbours:
+def approximate_neighbours(
+    x: Float[np.ndarray, "n d"],
+    k: int,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Neighbours:
     """Neighbours from the nearest cells of an inverted file; some may be missed, none invented.
 
     The file holds half precision, which is read twice as fast; distances of those found are exact.
@@ -121,7 +126,7 @@ def approximate_neighbours(x: Float[np.ndarray, "n d"], k: int, seed: int = 0) -
     check_k(k, len(x))
     cells = int(2 * np.sqrt(len(x)))
     if cells <= PROBES:  # every cell would be read
-        return neighbours(x, k)
+        return neighbours(x, k, progress=progress)
     wanted, search = k + 1 + SPARE, _Search(as_float(x))
     quantizer, half = faiss.IndexFlatL2(x.shape[1]), faiss.ScalarQuantizer.QT_fp16
     index = faiss.IndexIVFScalarQuantizer(quantizer, x.shape[1], cells, half)
@@ -139,6 +144,8 @@ def approximate_neighbours(x: Float[np.ndarray, "n d"], k: int, seed: int = 0) -
         dist[some] = np.ldexp(np.sqrt(square), search.exponent)
         few = rows[~whole]
         dist[few], ids[few] = search.nearest(as_float(x[few]), k, few)
+        if progress is not None:
+            progress(int(rows[-1]) + 1, len(x))
     return Neighbours(dist, ids)
 
 
