@@ -45,9 +45,8 @@ def nearest_among(
             apart[part] = sums - 2 * product
             small = apart[part] < CANCELS * sums
             if small.any():
-                apart[part][small] = squared_distances(points[some[part]], points, near[part])[
-                    small
-                ]
+                exact = squared_distances(points[some[part]], points, near[part])
+                apart[part][small] = exact[small]
         square[some], ids[some] = least(apart, near, k)
     return square, ids
 

@@ -20,6 +20,7 @@ from clipforensics.errors import ConfigError, DataError
 
 SPARE = 4  # candidates beyond the k wanted
 QUERIES = 4096  # rows searched at a time; a set of no more is multiplied out
+PAIRS = 20_000_000  # of a query and a row, after which somebody may want to stop
 CANDIDATES = 1_000_000  # held at a time
 PROBES, ROUNDS = 20, 4  # cells of an inverted file that are read for a row; rounds of k-means
 
@@ -76,8 +77,9 @@ def neighbours(
             progress(len(x), len(x))
         return found
     dist, ids = np.empty((len(x), k)), np.empty((len(x), k), dtype=np.int64)
-    for start in range(0, len(x), QUERIES):
-        part = slice(start, min(start + QUERIES, len(x)))
+    step = min(QUERIES, max(256, PAIRS // len(search.points)))
+    for start in range(0, len(x), step):
+        part = slice(start, min(start + step, len(x)))
         own = np.arange(part.start, part.stop) if reference is None else None
         dist[part], ids[part] = search.nearest(as_float(x[part]), k, own)
         if progress is not None:
