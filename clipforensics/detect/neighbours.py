@@ -19,8 +19,8 @@ from clipforensics.detect.embeddings import as_float, check_embeddings
 from clipforensics.errors import ConfigError, DataError
 
 SPARE = 4  # candidates beyond the k wanted
-QUERIES = 4096  # rows searched at a time; a set of no more is multiplied out
-PAIRS = 20_000_000  # of a query and a row, after which somebody may want to stop
+PRODUCTS = 4096  # a set of no more rows is multiplied out
+QUERIES = 1024  # rows searched at a time: a moment each, and FAISS is slow at fewer
 CANDIDATES = 1_000_000  # held at a time
 PROBES, ROUNDS = 20, 4  # cells of an inverted file that are read for a row; rounds of k-means
 
@@ -71,15 +71,14 @@ def neighbours(
             )
     check_k(k, len(x) if reference is None else len(reference), alone=reference is None)
     search = _Search(as_float(x if reference is None else reference))
-    if reference is None and len(x) <= QUERIES:
+    if reference is None and len(x) <= PRODUCTS:
         found = search.nearest_others(k, device)
         if progress is not None:
             progress(len(x), len(x))
         return found
     dist, ids = np.empty((len(x), k)), np.empty((len(x), k), dtype=np.int64)
-    step = min(QUERIES, max(256, PAIRS // len(search.points)))
-    for start in range(0, len(x), step):
-        part = slice(start, min(start + step, len(x)))
+    for start in range(0, len(x), QUERIES):
+        part = slice(start, min(start + QUERIES, len(x)))
         own = np.arange(part.start, part.stop) if reference is None else None
         dist[part], ids[part] = search.nearest(as_float(x[part]), k, own)
         if progress is not None:

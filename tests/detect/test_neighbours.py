@@ -62,7 +62,7 @@ def test_many_copies_do_not_push_a_row_out_of_its_own_list(rng):
 def test_searching_in_parts_changes_nothing(rng, monkeypatch):
     x = rng.normal(size=(300, 6))
     module = __import__("sys").modules[neighbours.__module__]
-    monkeypatch.setattr(module, "QUERIES", 299)
+    monkeypatch.setattr(module, "PRODUCTS", 0)
     whole, seen = neighbours(x, 5), []
     monkeypatch.setattr(module, "QUERIES", 64)
     monkeypatch.setattr(module, "CANDIDATES", 100)
@@ -86,7 +86,7 @@ def test_a_set_multiplied_out_has_the_neighbours_that_a_search_finds(kind, rng, 
         x[7] = 1e30
     products = neighbours(x, 12)
     module = __import__("sys").modules[neighbours.__module__]
-    monkeypatch.setattr(module, "QUERIES", 100)
+    monkeypatch.setattr(module, "PRODUCTS", 0)
     searched = neighbours(x, 12)
     np.testing.assert_allclose(products.dist, searched.dist, rtol=1e-12, atol=0)
     differ = products.ids != searched.ids  # equal but for the last digit
