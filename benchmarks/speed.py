@@ -46,7 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--rows", type=int, default=100_000)
-    parser.add_argument("--file-rows", default="100000,300000", help="3000000 for the large one")
+    parser.add_argument("--file-rows", default="100000,300000,3000000", help="the last takes 3 GB")
     parser.add_argument("--gpu-rows", type=int, default=3_000_000, help="where there is a GPU")
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--skip-sklearn", action="store_true", help="it takes minutes at 100,000")
