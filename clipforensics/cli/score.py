@@ -6,10 +6,11 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from clipforensics import __version__
 from clipforensics.cli.cases import reference_settings
 from clipforensics.cli.output import Json, answer, progress_line
 from clipforensics.config.detect import DETECTORS, DensitySettings
-from clipforensics.config.settings import parse
+from clipforensics.config.settings import digest, parse
 from clipforensics.errors import DataError
 
 
@@ -29,20 +30,34 @@ def score(
     normalize: Annotated[bool, typer.Option(help="Score by angle alone.")] = False,
     json: Json = False,
 ) -> None:
-    """Score every row: higher is more suspicious."""
+    """Score every row: higher is more suspicious. One that was killed goes on where it was."""
     import time
 
-    from clipforensics.detect import score as run
+    from clipforensics.detect.reference import score_each
+    from clipforensics.jobs.resuming import Keeper
 
     x = read_embeddings(embeddings)
+    check_folder(out)
     reference = reference_settings(reference_size, draws, seed, normalize)
     density = parse(DensitySettings, {"k": k})
+    asked = {"detector": detector, "density": density.model_dump(mode="json"),
+             "reference": reference.model_dump(mode="json"), "version": __version__}  # fmt: skip
+    version = file_version(embeddings)
+    keeper = Keeper(out.with_name(f"{out.name}-{digest([version, asked])[:16]}"))
     tell, began = progress_line(), time.perf_counter()
-    scores = run(
-        x, detector, density, reference, lambda done, n: tell(done, n, f"scoring by {detector}")
-    )
+    (scores,) = score_each(
+        x, [(detector, density)], reference,
+        lambda done, n: tell(done, n, f"scoring by {detector}"),
+        state=keeper.begun(), keep=keeper.keep,
+    )  # fmt: skip
     seconds = time.perf_counter() - began
+    if file_version(embeddings) != version:
+        keeper.forget()
+        raise DataError(
+            f"{embeddings} changed while it was scored. Score it again when it is whole."
+        )
     write_scores(out, scores.mean)
+    keeper.forget()
     answer({"rows": len(x), "seconds": seconds, "out": str(out), "info": scores.info}, json)
 
 
@@ -50,16 +65,39 @@ def read_embeddings(path: Path) -> np.ndarray:
     """Memory-map a .npy file without unpickling anything.
 
     Raises:
-        DataError: missing, damaged, or not a table of numbers.
+        DataError: missing, damaged, still being written, or not a table of numbers.
     """
     if not path.is_file():
         raise DataError(f"No embeddings at {path}. Give a .npy file of shape [n, d].")
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        x = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError, SyntaxError) as problem:
         raise DataError(
             f"{path} is no complete .npy table of numbers ({problem}). Save it again."
         ) from None
+    held, said = path.stat().st_size, getattr(x, "offset", 0) + x.nbytes
+    if isinstance(x, np.memmap) and held != said:
+        raise DataError(
+            f"{path} holds {held:,} bytes where its header says {said:,}: it is still being "
+            "written, or damaged. Save it again."
+        )
+    return x
+
+
+def file_version(path: Path) -> list[int | str]:
+    """What changes when somebody writes into a file."""
+    status = path.stat()
+    return [str(path.resolve()), status.st_size, status.st_mtime_ns]
+
+
+def check_folder(out: Path) -> None:
+    """Refuse a file that could not be written, before hours of work.
+
+    Raises:
+        DataError: its folder is not there.
+    """
+    if not out.parent.is_dir():
+        raise DataError(f"No folder {out.parent} to write {out.name} into. Make it first.")
 
 
 def write_scores(out: Path, scores: np.ndarray) -> None:
@@ -71,8 +109,7 @@ def write_scores(out: Path, scores: np.ndarray) -> None:
 
     from clipforensics.data.images import write_bytes
 
-    if not out.parent.is_dir():
-        raise DataError(f"No folder {out.parent} to write {out.name} into. Make it first.")
+    check_folder(out)
     table = pyarrow.table({"row": np.arange(len(scores)), "score": scores})
     buffer = io.BytesIO()
     pyarrow.parquet.write_table(table, buffer)

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int64, UInt64
 from clipforensics.errors import DataError, RunError
 
 CHUNK_NUMBERS = 4_000_000  # read at a time, so that a memory-mapped file never loads whole
+TAKEN_ROWS = 256  # of a memory-mapped file, before its pages are handed back
 DIGEST_BYTES = 16
 
 
@@ -81,8 +82,16 @@ def unit_rows(x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
 def take(
     x: np.ndarray, rows: Int64[np.ndarray, " m"], normalize: bool = False
 ) -> Float[np.ndarray, "m d"]:
-    """Some rows in memory, as they are or normalized; x may be a memory-mapped file."""
-    chosen = as_float(x[rows])
+    """Some rows in memory, as they are or normalized; x may be a memory-mapped file.
+
+    A page that is touched brings many of its neighbours in, so 2,048 rows here and there can map a
+    file of gigabytes. A few rows at a time cost no more.
+    """
+    chosen = np.empty((len(rows), x.shape[1]), as_float(x[:0]).dtype)
+    for start in range(0, len(rows), TAKEN_ROWS):
+        part = slice(start, start + TAKEN_ROWS)
+        chosen[part] = x[rows[part]]
+        release(x)
     return unit_rows(chosen) if normalize else chosen
 
 

@@ -5,7 +5,7 @@ one row each before scoring.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from jaxtyping import Float, Int64
 
 from clipforensics.detect.embeddings import Copies, content_words, find_copies, take, unit_rows
 from clipforensics.detect.neighbours import approximate_neighbours, neighbours
+from clipforensics.errors import RunError
 
 LEAST_COSINE = 0.97
 LEAST_PICTURES = 20  # near-identical pictures of one caption that are worth a look
@@ -45,6 +46,7 @@ def near_copies(
     x: Float[np.ndarray, "n d"],
     ids: Int64[np.ndarray, "n k"] | None = None,
     least_cosine: float = LEAST_COSINE,
+    stop: Callable[[], bool] | None = None,
 ) -> Copies:
     """Which rows are nearly the same: linked through neighbours of at least this cosine.
 
@@ -55,24 +57,35 @@ def near_copies(
         ids: nearest others of every row, of any graph, as candidates; None searches by angle,
             exactly up to 50,000 different rows.
         least_cosine: in (0, 1].
+        stop: asked between blocks of rows; true ends the work.
 
     Raises:
         DataError: x is not finite, or a row is zero.
+        RunError: stopped on request.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    exact = find_copies(x, normalize=True)
+    def watch(done: int, total: int) -> None:
+        if stop is not None and stop():
+            raise RunError(f"Stopped while finding near-copies, after {done:,} of {total:,} rows.")
+
+    exact = find_copies(x, normalize=True, stop=stop)
     own, other = [np.arange(len(x))], [exact.first[exact.place]]
     if ids is None:
         unit = unit_rows(x[exact.first])
         k = min(NEAR, len(unit) - 1)
         search = neighbours if len(unit) <= EXACT_ROWS else approximate_neighbours
-        near = exact.first[search(unit, k).ids] if k else np.empty((len(unit), 0), np.int64)
+        near = (
+            exact.first[search(unit, k, progress=watch).ids]
+            if k
+            else np.empty((len(unit), 0), np.int64)
+        )
         rows = exact.first
     else:
         near, rows = ids, np.arange(len(x))
     for start in range(0, len(rows), ROWS):
+        watch(start, len(rows))
         part = slice(start, start + ROWS)
         one = take(x, rows[part], normalize=True)
         for column in range(near.shape[1]):

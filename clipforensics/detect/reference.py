@@ -12,13 +12,13 @@ import numpy as np
 
 from clipforensics.config.detect import DETECTORS, DensitySettings, ReferenceSettings
 from clipforensics.detect.density import FROM_NEIGHBOURS, SCORES, neighbours_needed
+from clipforensics.detect.device import device_for
 from clipforensics.detect.draws import Plan, plan_for, sets_of
 from clipforensics.detect.embeddings import (
     Copies,
     check_embeddings,
     content_words,
     find_copies,
-    release,
     take,
 )
 from clipforensics.detect.forest import isolation_forest
@@ -76,7 +76,8 @@ def score(
     Each draw shuffles the rows and splits them into floor(n / reference_size) sets whose sizes
     differ by at most one; a row is scored once per draw, within its set. The shuffle hangs on what
     the rows hold: the same rows in another order get the same scores. Exact copies are scored
-    as one row and all get its score. An Isolation Forest is fitted anew on each set.
+    as one row and all get its score. An Isolation Forest is fitted anew on each set. Many rows are
+    scored on a GPU where there is one, with the same scores but for the last digits.
 
     Args:
         x: embeddings [n, d], float16, float32 or float64; may be memory-mapped.
@@ -140,6 +141,8 @@ def score_each(
     if state is None or state.mean.shape != (len(asked), plan.rows):
         state = State(0, *np.zeros((2, len(asked), plan.rows)))
 
+    device = device_for(plan.total * plan.work(x.shape[1]))
+
     def values(task: tuple[np.ndarray, int]) -> np.ndarray:
         part = _read(x, copies.first[task[0]], reference.normalize)
         if captions is not None:
@@ -147,7 +150,7 @@ def score_each(
             own = find_copies(also).first
             also = also[own[np.argsort(content_words(also, own))]]
             part = np.vstack([part, also])
-        return _transformed(asked, part, task[1], stop)[:, : len(task[0])]
+        return _transformed(asked, part, task[1], stop, device)[:, : len(task[0])]
 
     for draw in range(state.done // plan.sets, plan.draws):
         tasks = sets_of(plan, words, reference.seed, draw)[state.done - draw * plan.sets :]
@@ -164,7 +167,6 @@ def score_each(
                 state.mean[:, rows] += step / (draw + 1)
                 state.square[:, rows] += step * (value - state.mean[:, rows])
                 state.done += 1
-                release(x)
                 if keep is not None:
                     keep(state)
                 if progress is not None:
@@ -209,6 +211,7 @@ def _transformed(
     x: np.ndarray,
     seed: int,
     stop: Callable[[], bool] | None,
+    device: str,
 ) -> np.ndarray:
     """Scores [asked, rows] on the scale that draws are averaged on."""
     densities = [neighbours_needed(*one) for one in asked if one[0] != "iforest"]
@@ -218,8 +221,8 @@ def _transformed(
         if stop is not None and stop():
             raise RunError(f"Stopped while finding neighbours, after {done:,} of {total:,} rows.")
 
-    if len(densities) > 1 or (densities and stop is not None):
-        near = neighbours(x, max(densities), progress=watch)
+    if len(densities) > 1 or (densities and (stop is not None or device != "cpu")):
+        near = neighbours(x, max(densities), progress=watch, device=device)
     out = np.empty((len(asked), len(x)))
     for at, (name, density) in enumerate(asked):
         if name == "iforest":

@@ -19,8 +19,9 @@ STATE = "state.npz"
 class Keeper:
     """Keeps the state of one scoring beside the evidence it will become."""
 
-    def __init__(self, folder: Path, every_seconds: float = EVERY_SECONDS) -> None:
-        self.part, self.every = part_of(folder), every_seconds
+    def __init__(self, folder: Path, every_seconds: float | None = None) -> None:
+        self.part = part_of(folder)
+        self.every = EVERY_SECONDS if every_seconds is None else every_seconds
         self.said = time.monotonic()
 
     def begun(self) -> State | None:

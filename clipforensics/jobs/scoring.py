@@ -11,6 +11,7 @@ from clipforensics.cases.case import Case
 from clipforensics.cases.evidence import evidence_dir, is_made, write_json, writing
 from clipforensics.config.detect import DensitySettings, ReferenceSettings, ScaleSettings
 from clipforensics.detect.agreement import cosines, mismatch_log_odds
+from clipforensics.detect.embeddings import release
 from clipforensics.detect.groups import near_copies
 from clipforensics.detect.metrics import evaluate
 from clipforensics.detect.reference import Scores, score_each
@@ -54,7 +55,7 @@ def scores(
     key = _scores_key(case, detector, density, reference)
     folder = evidence_dir(case, "scores", key)
     if not is_made(folder):
-        rows, x = usable(case)
+        rows, x = usable(case, stop)
         keeper = Keeper(folder)
         told = told_as(progress, f"scoring by {detector}")
         try:
@@ -100,7 +101,7 @@ def _made(
     if detector in ("clip", "gmm"):
         return _by_caption(case, rows, x, detector), {}
     captions = text_embeddings(case)[rows] if reference.captions else None
-    copies = near_copies(x) if reference.collapse else None
+    copies = near_copies(x, stop=stop) if reference.collapse else None
     state, keep = keeper.begun(), keeper.keep
     if detector != "scales":
         (made,) = score_each(
@@ -164,15 +165,15 @@ def truth_figures(case: Case, found: Scores) -> dict[str, Any] | None:
     return evaluate(found.mean[rows], poisoned[rows])
 
 
-def usable(case: Case) -> tuple[np.ndarray, np.ndarray]:
-    """Rows that have an embedding, and their embeddings, all finite."""
-    x, rows = embeddings(case), scored_rows(case)
-    wrong = [
-        rows[start : start + CHECK_ROWS][
-            ~np.isfinite(x[rows[start : start + CHECK_ROWS]]).all(axis=1)
-        ]
-        for start in range(0, len(rows), CHECK_ROWS)
-    ]
+def usable(case: Case, stop: Stop | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Rows that have an embedding, and their embeddings, all finite; a stop is heard on the way."""
+    x, rows, wrong = embeddings(case), scored_rows(case), []
+    for start in range(0, len(rows), CHECK_ROWS):
+        if stop is not None and stop():
+            raise Stopped("Stopped while reading the embeddings; finished stages are kept.")
+        some = rows[start : start + CHECK_ROWS]
+        wrong.append(some[~np.isfinite(x[some]).all(axis=1)])
+        release(x)
     broken = np.concatenate(wrong)
     if len(broken):
         named = ", ".join(f"row {row}, {case.pairs.ids[row]}" for row in broken[:3])

@@ -7,6 +7,7 @@ from clipforensics.config.detect import DensitySettings, ReferenceSettings
 from clipforensics.detect.embeddings import unit_rows
 from clipforensics.detect.groups import caption_groups, near_copies, picture_groups
 from clipforensics.detect.reference import score_each
+from clipforensics.errors import RunError
 
 
 @pytest.fixture
@@ -27,6 +28,13 @@ def test_groups_are_the_components_of_the_cosine_graph(copied):
     assert len(found.groups()[0]) == 31
     (row,) = set(found.first[found.place[100:]])
     assert row in {7, *range(100, 130)}
+
+
+def test_a_stop_is_heard_while_copies_are_looked_for(copied):
+    for heard in range(3):
+        stop = iter([False] * heard + [True]).__next__
+        with pytest.raises(RunError, match="Stopped while"):
+            near_copies(copied, stop=stop)
 
 
 def test_a_group_is_represented_by_the_same_row_in_any_order(copied, rng):

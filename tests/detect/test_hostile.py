@@ -102,6 +102,7 @@ def test_a_stop_is_heard_while_a_large_set_is_searched(monkeypatch, rng):
     from clipforensics.detect import neighbours, reference
 
     monkeypatch.setattr(reference, "LONG_ROWS", 100)
+    monkeypatch.setattr(neighbours, "PRODUCTS", 0)
     monkeypatch.setattr(neighbours, "QUERIES", 50)
     asked = iter(range(1000))
     whole = ReferenceSettings(reference_size="all")

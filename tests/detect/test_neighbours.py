@@ -61,14 +61,37 @@ def test_many_copies_do_not_push_a_row_out_of_its_own_list(rng):
 
 def test_searching_in_parts_changes_nothing(rng, monkeypatch):
     x = rng.normal(size=(300, 6))
-    whole, seen = neighbours(x, 5), []
     module = __import__("sys").modules[neighbours.__module__]
+    monkeypatch.setattr(module, "PRODUCTS", 0)
+    whole, seen = neighbours(x, 5), []
     monkeypatch.setattr(module, "QUERIES", 64)
     monkeypatch.setattr(module, "CANDIDATES", 100)
     parts = neighbours(x, 5, progress=lambda done, total: seen.append((done, total)))
     np.testing.assert_array_equal(parts.ids, whole.ids)
     np.testing.assert_array_equal(parts.dist, whole.dist)
     assert seen == [(64, 300), (128, 300), (192, 300), (256, 300), (300, 300)]
+
+
+@pytest.mark.parametrize("kind", ["far crowd", "copies", "one direction", "one giant", "wide"])
+def test_a_set_multiplied_out_has_the_neighbours_that_a_search_finds(kind, rng, monkeypatch):
+    x = rng.normal(size=(300, 200 if kind == "wide" else 8)).astype(np.float32)
+    if kind == "far crowd":
+        x[:60] = 1e4 + 1e-3 * x[:60]
+    elif kind == "copies":
+        x[40:60] = x[0]
+        x[60:80] = np.nextafter(x[0], 1)
+    elif kind == "one direction":
+        x = 100 + x[:, :1] * np.ones(8, np.float32)
+    elif kind == "one giant":
+        x[7] = 1e30
+    products = neighbours(x, 12)
+    module = __import__("sys").modules[neighbours.__module__]
+    monkeypatch.setattr(module, "PRODUCTS", 0)
+    searched = neighbours(x, 12)
+    np.testing.assert_allclose(products.dist, searched.dist, rtol=1e-12, atol=0)
+    differ = products.ids != searched.ids  # equal but for the last digit
+    np.testing.assert_allclose(products.dist[differ], searched.dist[differ], rtol=1e-12, atol=0)
+    assert differ.mean() < 0.01 or kind == "one direction"
 
 
 def test_another_set_may_be_the_reference(rng):

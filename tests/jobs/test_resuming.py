@@ -5,12 +5,14 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 
 import numpy as np
 import pytest
 
 from clipforensics.config.detect import DensitySettings, ReferenceSettings
 from clipforensics.detect.reference import State, score, score_each
+from clipforensics.errors import RunError
 from clipforensics.jobs.resuming import STATE, Keeper
 
 K4 = DensitySettings(k=4)
@@ -51,6 +53,59 @@ def test_a_killed_scoring_goes_on_to_the_same_scores(tmp_path, keeper, rng):
     whole = score(x, "slof", K4, SETS)
     np.testing.assert_array_equal(again.mean, whole.mean)
     np.testing.assert_array_equal(again.spread, whole.spread)
+
+
+LARGE = """
+import sys, numpy as np
+from pathlib import Path
+from clipforensics.config.detect import DensitySettings, ReferenceSettings
+from clipforensics.detect.reference import score_each
+from clipforensics.jobs.resuming import Keeper
+keeper = Keeper(Path(sys.argv[2]), every_seconds=0.1)
+score_each(np.load(sys.argv[1], mmap_mode="r"), [("lof", DensitySettings())],
+           ReferenceSettings(draws=2), state=keeper.begun(), keep=keeper.keep)
+"""
+
+
+@pytest.fixture
+def large_file(tmp_path, rng):
+    table = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.float16, (300_000, 128))
+    for start in range(0, len(table), 10_000):
+        table[start : start + 10_000] = rng.standard_normal((10_000, 128), np.float32)
+    table.flush()
+    return tmp_path / "x.npy"
+
+
+@pytest.mark.slow
+def test_a_large_file_killed_twice_has_the_scores_of_one_never_killed(large_file, tmp_path):
+    keeper, seen = Keeper(tmp_path / "evidence"), 0
+    for _ in range(2):
+        process = subprocess.Popen(
+            [sys.executable, "-c", LARGE, large_file, tmp_path / "evidence"], env=os.environ
+        )
+        while (state := keeper.begun()) is None or state.done <= seen + 20:
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+        state = keeper.begun()
+        assert state is not None
+        seen = state.done
+    x, sets = np.load(large_file, mmap_mode="r"), ReferenceSettings(draws=2)
+    (again,) = score_each(x, [("lof", DensitySettings())], sets, state=keeper.begun())
+    np.testing.assert_array_equal(again.mean, score(x, "lof", DensitySettings(), sets).mean)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after_seconds", [0.0, 0.3, 1.0, 3.0])
+def test_scoring_a_large_file_stops_within_a_second(large_file, after_seconds):
+    x, began = np.load(large_file, mmap_mode="r"), time.monotonic()
+    with pytest.raises(RunError, match="topped"):
+        score(
+            x, "lof", DensitySettings(), ReferenceSettings(),
+            stop=lambda: time.monotonic() >= began + after_seconds,
+        )  # fmt: skip
+    assert time.monotonic() - began - after_seconds < 1
 
 
 @pytest.mark.parametrize("content", [b"", b"PK half", b"\x93NUMPY"])
