@@ -320,6 +320,12 @@ def test_k_too_large_is_told_and_leaves_no_evidence(embedded):
     assert not (embedded.dir / "evidence" / "scores").exists()
 
 
+def test_a_scan_names_the_most_neighbours_that_it_needs(embedded):
+    asked = SMALL.model_copy(update={"density": DensitySettings(k=45), "map": MapSettings()})
+    with pytest.raises(ConfigError, match="k=45 needs at least 46 embeddings, got 40"):
+        scan.scan(embedded, asked)
+
+
 def test_a_stopped_scoring_leaves_no_evidence(embedded):
     with pytest.raises(Stopped):
         scan.scores(embedded, "slof", K4, ALL, stop=lambda: True)
