@@ -182,7 +182,9 @@ def latest_scan(case: Case) -> dict[str, Any] | None:
 def _check_neighbours(case: Case, settings: ScanSettings) -> None:
     """Refuse the largest number of neighbours that is asked for, not the first one met."""
     near = [
-        neighbours_needed(name, settings.density) for name in settings.detectors if name in DENSITIES
+        neighbours_needed(name, settings.density)
+        for name in settings.detectors
+        if name in DENSITIES
     ]
     check_k(max(settings.map.n_neighbours, *near, 1), len(scored_rows(case)))
 

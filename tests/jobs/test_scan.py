@@ -306,7 +306,7 @@ def test_scores_are_those_of_the_detector_and_kept(embedded, monkeypatch):
 
 def test_other_settings_are_other_evidence(embedded):
     folders = {
-        scoring._scores_key(embedded, name, density, reference).__repr__()
+        scoring.scores_key(embedded, name, density, reference).__repr__()
         for name in ("slof", "lof")
         for density in (K4, DensitySettings(k=5))
         for reference in (ALL, ReferenceSettings(seed=1))
