@@ -11,6 +11,8 @@ TICKS = (0.5, 0.9, 0.95, 0.99, 0.999)
 CURVES = (("ASR", "asr", "#d5601a", "diamond"), ("Clean accuracy", "ca", "#2f7fc4", "circle"))
 """Name, journal field, colour, marker: told apart by both, safe for colour-blind viewers."""
 
+SCALE_COLOURS = ("#2f7fc4", "#d5601a", "#1b8a6b", "#a05195", "#8a6d1d", "#5b6b78")
+
 
 def overlay_rows(
     rank: np.ndarray, strata: np.ndarray, limit: int = MAX_DRAWN, seed: int = 0
@@ -200,3 +202,32 @@ def loss_chart(records: Sequence[dict[str, Any]], total: int | None = None) -> A
         )
         .properties(height=300)
     )
+
+
+def scale_chart(records: Sequence[dict[str, Any]], z: np.ndarray) -> Any:
+    """How far one pair stands out at each scale: z over the reference size, a line for each k.
+
+    Args:
+        records: `reference_size` and `k` of each scale.
+        z: float [scales], robust standard deviations above the scale's median.
+    """
+    import altair as alt
+    import pandas as pd
+
+    rows = [
+        {"size": one["reference_size"], "k": str(one["k"]), "z": float(value)}
+        for one, value in zip(records, z, strict=True)
+    ]
+    order = [str(k) for k in sorted({one["k"] for one in records})]
+    legend = alt.Legend(title="Neighbours", orient="right", symbolSize=70)
+    x = alt.X("size:O", title="Reference size", axis=alt.Axis(labelAngle=0, format=",d"))
+    y = alt.Y("z:Q", title="z", scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=5))
+    colour = alt.Color("k:N", sort=order, scale=alt.Scale(range=list(SCALE_COLOURS)), legend=legend)
+    shape = alt.Shape("k:N", sort=order, legend=legend)
+    tips = ["size:O", "k:N", alt.Tooltip("z:Q", format=".2f")]
+    base = alt.Chart(pd.DataFrame(rows, columns=["size", "k", "z"]))
+    lines = base.mark_line(strokeWidth=2).encode(x=x, y=y, color=colour)
+    dots = base.mark_point(size=70, filled=True, opacity=1).encode(
+        x=x, y=y, color=colour, shape=shape, tooltip=tips
+    )
+    return (lines + dots).properties(height=210)
