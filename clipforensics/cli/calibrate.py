@@ -34,7 +34,7 @@ def calibrate(
 ) -> None:
     """Cut a ranking so that this share of clean pairs is expected above it."""
     from clipforensics.cases.case import Case
-    from clipforensics.detect.thresholds import cut_from_clean
+    from clipforensics.detect.thresholds import cut_from_clean, unlike
     from clipforensics.jobs.calibrating import calibrate as run
     from clipforensics.jobs.scan import scores
 
@@ -50,9 +50,10 @@ def calibrate(
     own = scores(opened, detector, settings.density, settings.reference, tell, never).mean
     own = own[own == own]  # what has no score is not flagged
     expected, high = made.expected(len(own))
+    odd = unlike(found.values, own)
     answer({
         "cut": made.cut, "false_rate": made.false_rate, "false_rate_high": made.high,
         "clean": made.clean, "clean_flagged": made.alarms, "pairs": len(own),
         "expected": expected, "expected_high": high, "flagged": int((own >= made.cut).sum()),
-        **found.about,
+        "same_kind": odd is None, **found.about,
     }, json)  # fmt: skip

@@ -126,3 +126,43 @@ def cut_from_clean(clean: Float[np.ndarray, " n"], false_rate: float) -> CleanCu
     allowed = int((len(clean) + 1) * false_rate + 1e-9) - 1
     order = np.sort(np.asarray(clean, np.float64))[::-1]
     return clean_rate(clean, float(np.nextafter(order[allowed], np.inf)))
+
+
+@dataclass(frozen=True)
+class Unlike:
+    """Where clean rows differ from the case's by more than poison could make them.
+
+    Attributes:
+        case: the share of the case's rows above some score.
+        clean: the share of the clean rows above it.
+    """
+
+    case: float
+    clean: float
+
+
+def unlike(
+    clean: Float[np.ndarray, " n"], scores: Float[np.ndarray, " m"], poisoned: float = 0.02
+) -> Unlike | None:
+    """Whether clean rows can be of the case's kind, judged where poison hardly reaches.
+
+    At the case's own median, upper quarter and upper tenth, the share of clean rows above should
+    be a half, a quarter and a tenth, up to chance (three standard deviations) and a poisoned share.
+    Clean rows that pass may still differ in the far tail; those that fail promise wrong rates.
+
+    Args:
+        clean: scores of clean rows.
+        scores: of the case's rows, finite.
+        poisoned: the largest share of the case that may be poisoned, in [0, 1].
+
+    Returns:
+        The largest difference beyond that, or None.
+    """
+    worst, found = 0.0, None
+    for share in (0.5, 0.25, 0.1):
+        above = float((clean >= np.quantile(scores, 1 - share)).mean())
+        spread = np.sqrt(share * (1 - share) * (1 / len(clean) + 1 / len(scores)))
+        beyond = abs(above - share) - poisoned - 3 * spread
+        if beyond > worst:
+            worst, found = beyond, Unlike(share, above)
+    return found

@@ -144,12 +144,12 @@ def beside_clean(
     ranking: Ranking,
 ) -> None:
     """What would be flagged when nothing is wrong, beside what is flagged here."""
-    from clipforensics.detect.thresholds import cut_from_clean
+    from clipforensics.detect.thresholds import cut_from_clean, unlike
 
     clean = _calibration(case, detector, density, reference)
     if clean is None:
         return
-    rows = []
+    rows, odd = [], unlike(clean.values, ranking.score[ranking.order])
     for share in SHARES:
         if len(clean.values) + 1 < 1 / share:
             continue
@@ -162,6 +162,14 @@ def beside_clean(
     if not rows:
         return
     st.markdown("**If nothing were wrong**")
+    if odd is not None:
+        st.warning(
+            f"These clean pairs are of another kind than the case's: {odd.clean:.1%} of them reach "
+            f"the score that {odd.case:.0%} of the case's pairs reach, and poison of up to 2 % "
+            "cannot explain that. The rates hold for such pairs, not for this case's. Take clean "
+            "pairs from the same source.",
+            icon=":material/info:",
+        )
     st.dataframe(rows, hide_index=True, width="stretch")
     st.text(
         f"Clean reference: {clean.about['source']}, {len(clean.values):,} pairs. A ratio "

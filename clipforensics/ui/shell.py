@@ -28,13 +28,11 @@ ROOM = "<style>[data-testid=stMainBlockContainer]{padding:2.6rem 2.4rem 4rem}</s
 
 
 def page_list() -> list:
-    """The pages in menu order; the first is the front page, and answers at its own name too.
+    """The pages in menu order; the first is the front page.
 
     Without icons: the browser would fetch a page's icon, as its tab's, from the icon's maker.
     """
-    pages = [st.Page(_file(stem), title=title, default=stem == "case") for stem, title, _ in PAGES]
-    stem, title, _ = PAGES[0]
-    return [*pages, st.Page(_file(stem), title=title, url_path=stem, visibility="hidden")]
+    return [st.Page(_file(stem), title=title, default=stem == "case") for stem, title, _ in PAGES]
 
 
 def open_page(title: str, lead: str = "") -> None:

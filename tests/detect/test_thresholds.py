@@ -12,6 +12,7 @@ from clipforensics.detect.thresholds import (
     flagged,
     percentile_ranks,
     top_n,
+    unlike,
 )
 from clipforensics.errors import ConfigError, DataError
 
@@ -94,3 +95,16 @@ def test_a_clean_reference_must_be_large_enough_and_finite():
         cut_from_clean(np.ones(9), 0)
     with pytest.raises(DataError, match="1 of 100 clean scores are not finite"):
         cut_from_clean(np.append(np.ones(99), np.nan), 0.1)
+
+
+def test_clean_rows_of_another_kind_are_noticed_and_poison_is_not_mistaken_for_it(rng):
+    case = rng.normal(size=20_000)
+    assert all(unlike(rng.normal(size=500), case) is None for _ in range(200))
+    case[:300] += 9  # 1.5 % poisoned
+    assert all(unlike(rng.normal(size=500), case) is None for _ in range(50))
+    found = unlike(rng.normal(-0.5, 1, size=2000), case)
+    assert found is not None
+    assert found.clean < found.case - 0.05
+    narrow = unlike(rng.normal(0, 0.5, size=2000), case)  # the median alone would not tell
+    assert narrow is not None
+    assert narrow.case < 0.5
