@@ -1,8 +1,10 @@
 """Calibrate a case's scores on clean pairs: what does a cut flag when nothing is wrong?
 
 The clean pairs are embedded by the same suspect and scored against the same reference sets as the
-case's own. Their scores say what share of such pairs lies above a cut; they hold for pairs of the
-same kind alone, which nobody but the reviewer can know.
+case's own. Their scores say what share of such pairs lies above a cut, and hold for pairs of the same
+kind alone. Pairs the suspect was trained on are another kind than fresh ones: on the demo case
+pairs held out of the reference sets kept a promise of 1 % (.8 to 1.1 %), fresh ones of the same
+world let 1.6 to 1.9 % of the case's clean pairs through, and its simpler test pictures 9 %.
 """
 
 import time

@@ -78,7 +78,9 @@ def _by_clean(
     if clean is None:
         st.markdown(
             "Clean pairs are scored as the case's own are, and tell **what would be flagged when "
-            "nothing is wrong**."
+            "nothing is wrong**. Best are pairs the suspect was trained on that you know to be "
+            "clean: fresh pairs, and simple test pictures even more, score lower, so that more is "
+            "flagged than they promise."
         )
         _start(case, detector, density, reference)
         return None
