@@ -23,7 +23,9 @@ FIGURES = {
 LOW, HIGH = (243, 239, 228), (20, 105, 122)
 """From little found to all found; text on it is dark or white, whichever reads better."""
 NOT_WORKING = "not a working attack"
-FIXED = ("Attack", "Poison", "Attack works", "CA")
+FIXED = {"Attack": 190, "Poison": 100, "ASR": 190, "CA": 55}
+"""Columns beside the detectors, and their width in pixels."""
+DETECTOR_PX = 72
 
 
 def show() -> None:
@@ -49,7 +51,10 @@ def show() -> None:
         st.info("Nothing is left to show. Choose a detector, or show every attack.")
         return
     _reading(figure)
-    st.dataframe(styled(rows, FIGURES[figure]), hide_index=True, width="stretch", height="content")
+    st.dataframe(
+        styled(rows, FIGURES[figure]), hide_index=True, width="stretch", height="content",
+        column_config=_widths(rows),
+    )  # fmt: skip
     _made(table)
 
 
@@ -123,13 +128,23 @@ def styled(rows: Sequence[DetectionRow], figure: str) -> Any:
 
 
 def _about(row: DetectionRow) -> dict[str, str]:
-    what = "PSR" if row.attack == "tdpa" else "ASR"
+    what = "PSR " if row.attack == "tdpa" else ""
     spread = "" if row.asr_sd is None else f" ± {100 * row.asr_sd:.0f}"
-    said = f"{what} {100 * row.asr_or_psr:.0f}{spread} %, n = {row.seeds}"
+    said = f"{what}{100 * row.asr_or_psr:.0f}{spread} %"
     return dict(zip(FIXED, (
         TITLES.get(row.attack, row.attack), f"{row.rate:.2%} ({row.poisons:,})",
-        said if row.working else f"{said}: {NOT_WORKING}", f"{row.ca:.0%}",
+        said if row.working else f"{NOT_WORKING}: {said}", f"{row.ca:.0%}",
     ), strict=True))  # fmt: skip
+
+
+def _widths(rows: Sequence[DetectionRow]) -> dict[str, Any]:
+    """Narrow columns, the attack's name always in sight."""
+    names = dict.fromkeys(detector_title(row.detector) for row in rows)
+    widths = FIXED | dict.fromkeys(names, DETECTOR_PX)
+    return {
+        name: st.column_config.Column(width=pixels, pinned=name == "Attack")
+        for name, pixels in widths.items()
+    }
 
 
 def _order(attack: str) -> int:
@@ -154,5 +169,6 @@ def _faint(works: bool) -> str:
 def _made(table: DetectionTable) -> None:
     seeds = {row.seeds for row in table.rows}
     versions = ", ".join(f"{name} {version}" for name, version in table.versions.items())
-    st.text(f"Measured {table.made}, {min(seeds)} or more seeds a row. {versions}".strip())
+    many = f"{min(seeds)}" if len(seeds) == 1 else f"{min(seeds)} to {max(seeds)}"
+    st.text(f"Measured {table.made}, n = {many} seeds a row, ± one standard deviation. {versions}")
     st.code(table.command, language="bash", wrap_lines=True)

@@ -8,6 +8,7 @@ import streamlit as st
 
 from clipforensics.config.detect import DETECTOR_TITLES, ReferenceSettings
 from clipforensics.ui import charts, gallery, hunting, picks, pictures, scanned, shell, state
+from clipforensics.ui.ranking import labels_named
 
 ROWS = 5
 SHOWN = 8
@@ -129,11 +130,17 @@ def duplicates(case: Any) -> None:
     st.text(
         f"{found['groups']:,} groups of {found['rows']:,} pictures (cosine "
         f"{found['least_cosine']:g} or more). Copies hide from a density score: they are each "
-        "other's neighbours."
+        "other's neighbours. Many captions are natural where they say the same in other words; "
+        "look for captions that name what the picture does not show."
     )
     striking = [one for one in found["shown"] if one["striking"]]
     for one in striking[:GROUPS]:
-        st.markdown(f"**{one['striking'].capitalize()}**: {one['rows']:,} pictures")
+        rows = [row for name in one["examples"] if (row := scanned.row_of(case, name)) is not None]
+        named = [name for name, _ in labels_named(case, np.array(rows, np.int64))][:ROWS]
+        said = f"; captions name {', '.join(named)}" if named else "; captions name no label"
+        st.markdown(
+            f"**{one['striking'].capitalize()}**: {one['rows']:,} pictures{state.plain(said)}"
+        )
         _pictures(case, one["examples"])
     with st.expander("The first groups", icon=":material/content_copy:", expanded=not striking):
         st.dataframe(
