@@ -30,6 +30,8 @@ def threshold(
     )
     total = len(ranking.order)
     if way == "Clean pairs":
+        if clean is not None:
+            clean = _choose(case, detector, density, reference, clean)
         cut = _by_clean(case, detector, density, reference, clean)
     elif way == "Budget":
         budget = st.number_input(
@@ -58,11 +60,34 @@ def threshold(
 def _calibration(
     case: Any, detector: str, density: DensitySettings, reference: ReferenceSettings
 ) -> Any | None:
-    """The newest clean scores for these settings."""
+    """The clean scores for these settings that were chosen last, else the newest."""
     from clipforensics.jobs.calibrating import calibrations
 
     found = calibrations(case, detector, density, reference)
-    return found[0] if found else None
+    kept = st.session_state.get("clean.kept")
+    return next((one for one in found if _called(one) == kept), found[0] if found else None)
+
+
+def _called(clean: Any) -> str:
+    return f"{clean.about['source']}, n = {len(clean.values):,}"
+
+
+def _choose(
+    case: Any, detector: str, density: DensitySettings, reference: ReferenceSettings, clean: Any
+) -> Any:
+    """Which clean reference, where there are several; and the way to another one."""
+    from clipforensics.jobs.calibrating import calibrations
+
+    found = {
+        _called(one): one for one in reversed(calibrations(case, detector, density, reference))
+    }
+    names = list(found)[::-1]
+    if len(names) > 1:
+        name = st.selectbox("Clean reference", names, names.index(_called(clean)))
+        st.session_state["clean.kept"], clean = name, found[name]
+    with st.expander("Score other clean pairs", icon=":material/add:"):
+        _start(case, detector, density, reference)
+    return clean
 
 
 def _by_clean(

@@ -87,6 +87,22 @@ def test_every_cut_says_what_it_flags_among_clean_pairs(calibrated, at):
     assert "**If nothing were wrong**" in said
 
 
+def test_one_of_several_clean_references_is_chosen(calibrated, case, at):
+    from clipforensics.config.scan import CleanSettings
+    from clipforensics.jobs.calibrating import calibrate
+
+    calibrate(case, CleanSettings(detector="slof", device="cpu", data=case.settings.data))
+    at.segmented_control(key="cut.by").set_value("Clean pairs").run()
+    assert any("from n = 240." in one.value for one in at.markdown)  # the newest
+    box = next(one for one in at.selectbox if one.label == "Clean reference")
+    assert len(box.options) == 2
+    box.set_value("the case's test set, n = 40").run()
+    at.number_input(key="false.rate").set_value(10.0).run()
+    assert not at.exception
+    assert any("from n = 40." in one.value for one in at.markdown)
+    assert any("test set, 40 pairs" in one.value for one in at.text)
+
+
 def test_too_few_clean_pairs_for_a_rate_is_one_sentence(calibrated, at):
     at.segmented_control(key="cut.by").set_value("Clean pairs").run()
     at.number_input(key="false.rate").set_value(1.0).run()
