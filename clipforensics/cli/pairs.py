@@ -69,7 +69,7 @@ def poison(
     names = labels or (beside / "labels.txt" if (beside / "labels.txt").is_file() else None)
     label_set = read_labels(names) if names else LabelSet(tuple(target))
     held_out = read_pairs(table, image_root) if table else None
-    for given in (pairs, held_out):
+    for given in (pairs, held_out) if held_out else (pairs,):
         _check_files(given)  # before anything is written
     frame = side or _side_of(pairs)
     tell = progress_line()
@@ -81,7 +81,7 @@ def poison(
 
 
 def _check_files(pairs) -> None:
-    missing = [] if pairs is None else pairs.missing()
+    missing = pairs.missing()
     if missing:
         raise DataError(
             f"{len(missing):,} of {len(pairs):,} pictures are missing (first: "
