@@ -200,7 +200,7 @@ def test_poison_misses_no_test_picture_late(mistake, call, tmp_path):
     (root / "1.png").unlink()
     lines = lines.replace("1.png,a cat\n", "", 1)
     (tables / "pairs.csv").write_text("filepath,title\n" + lines)
-    said = mistake(*ask[:8], tmp_path / "late", *ask[9:])
+    said = mistake(*ask[:9], tmp_path / "late", *ask[10:])
     assert said.startswith("1 of 2 pictures are missing (first:")
     assert not (tmp_path / "late").exists()
 
