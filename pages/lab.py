@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from clipforensics.ui import labpreview, labview, shell
+from clipforensics.ui import attacktable, labpreview, labview, shell
 
 shell.open_page("Attack lab", "Poison the demo world, train a suspect on it, open it as a case.")
 if name := labview.opened():
@@ -12,3 +12,4 @@ with shell.complaints():
     labpreview.preview(settings)
     labview.launch(settings)
     labview.shown_run()
+attacktable.show()

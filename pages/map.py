@@ -3,7 +3,7 @@
 import streamlit as st
 
 from clipforensics.config.settings import digest
-from clipforensics.ui import cache, mapview, scanned, shell, state, suspectview
+from clipforensics.ui import cache, cutview, mapview, scanned, shell, state, suspectview
 
 shell.open_page("Map")
 with shell.complaints():
@@ -11,7 +11,7 @@ with shell.complaints():
     if not scanned.is_scanned(case):
         shell.empty("This case has not been scanned yet.", "case", "Run the scan on the Case page")
         st.stop()
-    detector, density, reference = mapview.settings()
+    detector, density, reference = mapview.settings(case)
     ranking = cache.ranking(case, detector, density, reference)
     key = digest([detector, density.sha256(), reference.sha256()])
     chosen = mapview.selection(case)
@@ -22,13 +22,18 @@ with shell.complaints():
         drawn = mapview.figure(case, detector, ranking, key)
         st.text(mapview.counts(len(case.pairs), drawn, selected))
         st.markdown("Scores come from the full embedding space, never from the two map axes.")
+        suspectview.left_out(case, ranking)
     with right:
-        flagged = mapview.threshold(ranking)
+        flagged = cutview.threshold(case, detector, density, reference, ranking)
         mapview.truth_panel(case, ranking)
+    mapview.neighbours(case, ranking, reference)
+
+    first, second = st.columns(2, gap="medium")
+    with first:
+        cutview.beside_clean(case, detector, density, reference, ranking)
+    with second:
         suspectview.scales(case, detector, reference, flagged)
-
     suspectview.suspects(case)
+    suspectview.regions(case)
     suspectview.duplicates(case)
-
-    mapview.neighbours(case, ranking)
     mapview.listed(case, ranking, flagged, selected)

@@ -67,7 +67,7 @@ def _check_settings(settings: CaseSettings) -> None:
 
 
 def _check_pictures(pairs: Pairs, found: Intake) -> None:
-    missing = [row for row, path in enumerate(pairs.paths) if not path.is_file()]
+    missing = pairs.missing()
     if len(missing) == len(pairs):
         raise DataError(
             f"None of the {len(pairs):,} pictures exists (first: {pairs.paths[0]}). "

@@ -9,6 +9,7 @@ from clipforensics.cli.output import Json, answer, change, progress_line
 from clipforensics.config.attack import ATTACKS, PoisonSettings, attack_settings
 from clipforensics.config.settings import parse
 from clipforensics.config.train import TrainSettings
+from clipforensics.errors import DataError
 
 
 def register(app: typer.Typer) -> None:
@@ -67,14 +68,25 @@ def poison(
     table = test or (beside / "test.csv" if (beside / "test.csv").is_file() else None)
     names = labels or (beside / "labels.txt" if (beside / "labels.txt").is_file() else None)
     label_set = read_labels(names) if names else LabelSet(tuple(target))
+    held_out = read_pairs(table, image_root) if table else None
+    for given in (pairs, held_out) if held_out else (pairs,):
+        _check_files(given)  # before anything is written
     frame = side or _side_of(pairs)
-    held_out = read_pairs(table) if table else None
     tell = progress_line()
     counts = run(
         FileSource(pairs, frame, held_out), label_set, settings, out,
         lambda done, total: tell(done, total, "writing pictures"),
     )  # fmt: skip
     answer({"out": str(out), "manifest": str(out / "manifest.json"), "side": frame, **counts}, json)
+
+
+def _check_files(pairs) -> None:
+    missing = pairs.missing()
+    if missing:
+        raise DataError(
+            f"{len(missing):,} of {len(pairs):,} pictures are missing (first: "
+            f"{pairs.paths[missing[0]]}). Put them there, remove their rows, or set --image-root."
+        )
 
 
 def _side_of(pairs) -> int:

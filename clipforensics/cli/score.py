@@ -1,7 +1,7 @@
 """score: any table of embeddings, without a case."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -9,7 +9,7 @@ import typer
 from clipforensics import __version__
 from clipforensics.cli.cases import reference_settings
 from clipforensics.cli.output import Json, answer, progress_line
-from clipforensics.config.detect import DETECTORS, DensitySettings
+from clipforensics.config.detect import DETECTORS, DensitySettings, ReferenceSettings
 from clipforensics.config.settings import digest, parse
 from clipforensics.errors import DataError
 
@@ -28,6 +28,10 @@ def score(
     draws: Annotated[int, typer.Option(help="Random reference sets averaged.")] = 5,
     seed: Annotated[int, typer.Option()] = 0,
     normalize: Annotated[bool, typer.Option(help="Score by angle alone.")] = False,
+    clean: Annotated[
+        Path | None, typer.Option(help="Embeddings of clean pairs, to calibrate a cut on.")
+    ] = None,
+    false_rate: Annotated[float, typer.Option(help="Clean rows flagged / clean rows.")] = 0.01,
     json: Json = False,
 ) -> None:
     """Score every row: higher is more suspicious. One that was killed goes on where it was."""
@@ -56,9 +60,36 @@ def score(
         raise DataError(
             f"{embeddings} changed while it was scored. Score it again when it is whole."
         )
+    told = (
+        {}
+        if clean is None
+        else _cut(x, scores.mean, clean, false_rate, detector, density, reference)
+    )
     write_scores(out, scores.mean)
     keeper.forget()
-    answer({"rows": len(x), "seconds": seconds, "out": str(out), "info": scores.info}, json)
+    answer({"rows": len(x), "seconds": seconds, "out": str(out), "info": scores.info, **told}, json)
+
+
+def _cut(
+    x: np.ndarray,
+    own: np.ndarray,
+    clean: Path,
+    false_rate: float,
+    detector: str,
+    density: DensitySettings,
+    reference: ReferenceSettings,
+) -> dict[str, Any]:
+    """The cut that clean rows give, and what it flags."""
+    from clipforensics.detect.clean import score_clean
+    from clipforensics.detect.thresholds import count_flagged, cut_from_clean
+
+    found = score_clean(x, read_embeddings(clean), detector, density, reference)
+    made = cut_from_clean(found, false_rate)
+    return {
+        "cut": made.cut, "false_rate": made.false_rate, "false_rate_high": made.high,
+        "clean": made.clean, "expected": made.expected(len(own))[0],
+        "flagged": count_flagged(own, made.cut),
+    }  # fmt: skip
 
 
 def read_embeddings(path: Path) -> np.ndarray:

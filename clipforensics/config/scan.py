@@ -34,3 +34,23 @@ class ScanSettings(Settings):
         if len(set(names)) < len(names):
             raise ValueError("Name each detector once")
         return names
+
+
+class CleanSettings(Settings):
+    """Clean pairs, and the detector whose scores they calibrate."""
+
+    data: str | None = Field(
+        default=None,
+        title="Clean pairs",
+        description="a CSV or TSV table, or a folder with pairs.csv; empty means the test set",
+    )
+    image_root: str | None = Field(
+        default=None, title="Picture folder", description="where relative picture paths start"
+    )
+    detector: CaseDetectorName = Field(default="scales", title="Detector")
+    density: DensitySettings = Field(default=DensitySettings(), title="Density")
+    reference: ReferenceSettings = Field(default=ReferenceSettings(), title="Reference sets")
+    device: str = Field(
+        default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", title="Device",
+        description="auto takes CUDA when there is one",
+    )  # fmt: skip

@@ -77,6 +77,10 @@ class Pairs:
             )
         return path
 
+    def missing(self) -> list[int]:
+        """Rows whose picture file is not there, ascending."""
+        return [row for row, path in enumerate(self.paths) if not path.is_file()]
+
     def picture(self, row: int, side: int) -> np.ndarray:
         """The framed picture, uint8 [side, side, 3]. Raises DataError if it cannot be read."""
         return to_frame(read_picture(self.path(row)), side)
@@ -112,8 +116,8 @@ def read_pairs(
     `image_root`, else at the table's folder. Paths that climb out of that folder are refused.
 
     Raises:
-        DataError: the table is missing, has no picture or caption column, no row, a duplicate id,
-            or a path outside the picture folder.
+        DataError: the table is missing, has no picture or caption column or two of one name, no
+            row, a duplicate id, or a path outside the picture folder.
     """
     table = _table_of(Path(source))
     root = (Path(image_root) if image_root else table.parent).resolve()
@@ -183,6 +187,7 @@ def _read_table(table: Path) -> tuple[list[str], list[list[str]]]:
     if len(rows) < 2:
         raise DataError(f"{table} holds no pair: a header and at least one row are needed.")
     header = [name.strip().casefold() for name in rows[0]]
+    _refuse_repeated_columns(table, header)
     for number, row in enumerate(rows[1:], 2):
         if len(row) != len(header):
             raise DataError(
@@ -190,6 +195,15 @@ def _read_table(table: Path) -> tuple[list[str], list[list[str]]]:
                 "Quote fields that contain the separator."
             )
     return header, rows[1:]
+
+
+def _refuse_repeated_columns(table: Path, header: list[str]) -> None:
+    """Two columns of one name that we read: nobody can say which one is meant."""
+    read = (*IMAGE_KEYS, *CAPTION_KEYS, *ID_KEYS, *LABEL_KEYS)
+    for name in (one for one in read if header.count(one) > 1):
+        raise DataError(
+            f"{table} has {header.count(name)} columns named {name!r}. Rename or remove all but one."
+        )
 
 
 def _column(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import UInt64
+from jaxtyping import Int64, UInt64
 
 from clipforensics.config.detect import DensitySettings, ReferenceSettings
 from clipforensics.detect.density import neighbours_needed
@@ -110,8 +110,31 @@ def sets_of(
         Positions in `words`, int64, in the order of the rows' contents; sizes differ by at most 1.
     """
     rng = np.random.default_rng([seed, draw])
-    order = np.argsort(_mixed(words ^ rng.integers(2**64, dtype=np.uint64)), kind="stable")
+    order = np.argsort(_mixed(words ^ _key(rng)), kind="stable")
     return [(rows, int(rng.integers(2**31))) for rows in np.array_split(order, plan.sets)]
+
+
+def place_in_sets(
+    others: UInt64[np.ndarray, " q"],
+    plan: Plan,
+    words: UInt64[np.ndarray, " m"],
+    seed: int,
+    draw: int,
+) -> Int64[np.ndarray, " q"]:
+    """Into which set of `sets_of` rows that are not in the table fall, by their own content words.
+
+    A row that is in the table falls into its own set.
+    """
+    key = _key(np.random.default_rng([seed, draw]))
+    order = np.sort(_mixed(words ^ key))
+    starts = np.cumsum([len(part) for part in np.array_split(order, plan.sets)])[:-1]
+    found = np.searchsorted(order[starts], _mixed(others ^ key), side="right")
+    return found.astype(np.int64)
+
+
+def _key(rng: np.random.Generator) -> np.uint64:
+    """What the words of one draw are mixed with."""
+    return rng.integers(2**64, dtype=np.uint64)
 
 
 def _mixed(words: UInt64[np.ndarray, " m"]) -> UInt64[np.ndarray, " m"]:

@@ -150,9 +150,16 @@ def score_scales(
 
 def robust_z(log_scores: Float[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
     """How many robust standard deviations each score lies above the median; 0 if most are equal."""
-    away = np.asarray(log_scores, np.float64) - np.median(log_scores)
-    width = 1.4826 * np.median(np.abs(away))
+    middle, width = footing(log_scores)
+    away = np.asarray(log_scores, np.float64) - middle
     return away / width if width > 0 else np.zeros_like(away)
+
+
+def footing(log_scores: Float[np.ndarray, " n"]) -> tuple[float, float]:
+    """What `robust_z` takes off a scale's ln scores, and what it divides by: median, 1.4826 MAD."""
+    middle = float(np.median(log_scores))
+    away = np.asarray(log_scores, np.float64) - middle
+    return middle, float(1.4826 * np.median(np.abs(away)))
 
 
 def combine(

@@ -52,18 +52,21 @@ def percentile_ranks(scores: Float[np.ndarray, " n"]) -> Float64[np.ndarray, " n
 
 @dataclass(frozen=True)
 class CleanCut:
-    """A cut taken from rows known to be clean.
+    """A cut, and what it flags among rows known to be clean.
 
     Attributes:
         cut: rows that score at or above it are flagged.
-        false_rate: the share of clean rows at or above it, at most what was asked.
-        clean: how many clean rows that was measured on.
-        high: upper end of the 95 % interval (Clopper-Pearson) of the false rate.
+        alarms: clean rows that do.
+        clean: how many clean rows there are.
+        false_rate: (alarms + 1) / (clean + 1), the share of further clean rows of the same kind
+            that is expected to be flagged.
+        high: upper end of the 95 % interval (Clopper-Pearson) of that share.
     """
 
     cut: float
-    false_rate: float
+    alarms: int
     clean: int
+    false_rate: float
     high: float
 
     def expected(self, n: int) -> tuple[float, float]:
@@ -71,34 +74,95 @@ class CleanCut:
         return n * self.false_rate, n * self.high
 
 
+def clean_rate(clean: Float[np.ndarray, " n"], cut: float) -> CleanCut:
+    """What a cut that was chosen without them flags among clean rows.
+
+    The expected share is that of conformal prediction, the row itself counted with the others: it
+    is never 0, since n clean rows below a cut cannot say that the next one is.
+
+    Raises:
+        ConfigError: there are no clean rows.
+        DataError: a clean score is not finite.
+
+    Source:
+        Conformal p-values for outliers: Laxhammar and Falkman, COPA 2010; Bates et al., Annals of
+        Statistics 51 (2023). They hold for rows exchangeable with the clean ones.
+    """
+    from scipy.stats import beta
+
+    n = len(clean)
+    if not n:
+        raise ConfigError("There are no clean rows to judge a cut by. Give some.")
+    if not np.isfinite(clean).all():
+        raise DataError(f"{(~np.isfinite(clean)).sum():,} of {n:,} clean scores are not finite.")
+    alarms = count_flagged(clean, cut)
+    high = float(beta.ppf(0.975, alarms + 1, n - alarms)) if alarms < n else 1.0
+    return CleanCut(cut, alarms, n, (alarms + 1) / (n + 1), high)
+
+
 def cut_from_clean(clean: Float[np.ndarray, " n"], false_rate: float) -> CleanCut:
-    """The lowest cut that flags at most this share of a clean reference.
+    """The lowest cut whose expected share of flagged clean rows is at most this.
 
     Scores carry over only from the same detector, settings and kind of data: a ratio such as LOF
     has no unit, a k-distance has. The cut lies just above a clean score, so ties are not flagged.
 
     Raises:
         ConfigError: false_rate is not in (0, 1), or the reference is too small to say: it needs
-            1 / false_rate rows.
+            1 / false_rate - 1 rows.
         DataError: a clean score is not finite.
-    """
-    from scipy.stats import beta
 
+    Source:
+        As `clean_rate`.
+    """
     if not 0 < false_rate < 1:
         raise ConfigError(f"false_rate={false_rate} is not between 0 and 1. Choose one that is.")
-    needed = int(np.ceil(1 / false_rate))
+    needed = int(np.ceil(1 / false_rate - 1e-9)) - 1
     if len(clean) < needed:
         raise ConfigError(
             f"false_rate={false_rate:g} needs at least {needed:,} clean rows, got {len(clean):,}. "
             "Add clean rows, or raise the rate."
         )
-    if not np.isfinite(clean).all():
-        raise DataError(
-            f"{(~np.isfinite(clean)).sum():,} of {len(clean):,} clean scores are not finite."
-        )
-    allowed = int(len(clean) * false_rate + 1e-9)
+    clean_rate(clean, np.inf)  # complain about what cannot be ordered
+    allowed = int((len(clean) + 1) * false_rate + 1e-9) - 1
     order = np.sort(np.asarray(clean, np.float64))[::-1]
-    cut = float(np.nextafter(order[allowed], np.inf))
-    alarms = int((clean >= cut).sum())
-    high = float(beta.ppf(0.975, alarms + 1, len(clean) - alarms))
-    return CleanCut(cut, alarms / len(clean), len(clean), high)
+    return clean_rate(clean, float(np.nextafter(order[allowed], np.inf)))
+
+
+@dataclass(frozen=True)
+class Unlike:
+    """Where clean rows differ from the case's by more than poison could make them.
+
+    Attributes:
+        case: the share of the case's rows above some score.
+        clean: the share of the clean rows above it.
+    """
+
+    case: float
+    clean: float
+
+
+def unlike(
+    clean: Float[np.ndarray, " n"], scores: Float[np.ndarray, " m"], poisoned: float = 0.02
+) -> Unlike | None:
+    """Whether clean rows can be of the case's kind, judged where poison hardly reaches.
+
+    At the case's own median, upper quarter and upper tenth, the share of clean rows above should
+    be a half, a quarter and a tenth, up to chance (three standard deviations) and a poisoned share.
+    Clean rows that pass may still differ in the far tail; those that fail promise wrong rates.
+
+    Args:
+        clean: scores of clean rows.
+        scores: of the case's rows, finite.
+        poisoned: the largest share of the case that may be poisoned, in [0, 1].
+
+    Returns:
+        The largest difference beyond that, or None.
+    """
+    worst, found = 0.0, None
+    for share in (0.5, 0.25, 0.1):
+        above = float((clean >= np.quantile(scores, 1 - share)).mean())
+        spread = np.sqrt(share * (1 - share) * (1 / len(clean) + 1 / len(scores)))
+        beyond = abs(above - share) - poisoned - 3 * spread
+        if beyond > worst:
+            worst, found = beyond, Unlike(share, above)
+    return found

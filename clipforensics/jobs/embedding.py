@@ -88,7 +88,22 @@ def embed(
         RunError: the disk is full; finished batches are kept.
         Stopped: `stop` said so; finished batches are kept.
     """
-    folder = embedding_dir(case)
+    return embed_table(
+        case, case.pairs, embedding_dir(case), embedding_key(case), progress, stop, device, encoder
+    )
+
+
+def embed_table(
+    case: Case,
+    pairs: Pairs,
+    folder: Path,
+    key: dict[str, Any],
+    progress: Progress | None = None,
+    stop: Stop | None = None,
+    device: str = "auto",
+    encoder: Encoder | None = None,
+) -> Path:
+    """`embed` for any pairs, by the case's suspect, into the evidence folder of this key."""
     if is_made(folder):
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -97,8 +112,8 @@ def embed(
             return folder
         try:
             encoder = encoder or case.suspect(device)
-            tables = _fill(case.pairs, encoder, part_of(folder), progress, stop)
-            _finish(case, tables, folder, encoder)
+            tables = _fill(pairs, encoder, part_of(folder), progress, stop)
+            _finish(key, tables, folder, encoder)
         except OSError as problem:
             raise _told(problem, folder) from None
     return folder
@@ -126,7 +141,12 @@ def is_embedded(case: Case) -> bool:
 def bad_pictures(case: Case) -> dict[int, str]:
     """Why each bad picture could not be embedded, by row."""
     _needs(case)
-    content = json.loads((embedding_dir(case) / BAD).read_text(encoding="utf-8"))
+    return read_bad(embedding_dir(case))
+
+
+def read_bad(folder: Path) -> dict[int, str]:
+    """The bad pictures of any embeddings."""
+    content = json.loads((folder / BAD).read_text(encoding="utf-8"))
     return {int(row): str(reason) for row, reason in content}
 
 
@@ -255,7 +275,7 @@ class _Captions:
         return np.stack([self._known[caption] for caption in captions])
 
 
-def _finish(case: Case, tables: GrowingTables, folder: Path, encoder: Encoder) -> None:
+def _finish(key: dict[str, Any], tables: GrowingTables, folder: Path, encoder: Encoder) -> None:
     lines = [tables.batches[start] for start in sorted(tables.batches)]
     bad = [entry for line in lines for entry in line["bad"]]
     if len(bad) == tables.rows:
@@ -269,7 +289,7 @@ def _finish(case: Case, tables: GrowingTables, folder: Path, encoder: Encoder) -
     (tables.folder / BATCHES).unlink(missing_ok=True)
     seconds = sum(line["seconds"] for line in lines)
     publish(
-        tables.folder, folder, embedding_key(case),
+        tables.folder, folder, key,
         rows=tables.rows, bad=len(bad), dim=encoder.dim, seconds_encoding=seconds,
         device=str(getattr(encoder, "device", "unknown")),
     )  # fmt: skip

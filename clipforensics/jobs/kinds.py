@@ -2,6 +2,7 @@
 
 KINDS = {
     "scan": "clipforensics.jobs.scan:run",
+    "calibrate": "clipforensics.jobs.calibrating:run",
     "triggers": "clipforensics.jobs.triggers:run",
     "repair": "clipforensics.jobs.repair:run",
     "lab": "clipforensics.jobs.lab:run",

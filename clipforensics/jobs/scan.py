@@ -16,7 +16,9 @@ from clipforensics.cases.evidence import evidence_dir, is_made, read_made, write
 from clipforensics.config.detect import MapSettings
 from clipforensics.config.scan import ScanSettings
 from clipforensics.config.settings import digest, parse
-from clipforensics.detect.neighbours import whole_set_graph
+from clipforensics.detect.density import SCORES as DENSITIES
+from clipforensics.detect.density import neighbours_needed
+from clipforensics.detect.neighbours import check_k, whole_set_graph
 from clipforensics.detect.projection import umap_2d
 from clipforensics.detect.reference import Scores
 from clipforensics.jobs.context import RunContext
@@ -99,6 +101,8 @@ def scan(
         if stop is not None and stop():
             raise Stopped(f"The scan was stopped before {name}; finished stages are kept.")
         stage()
+        if name == "embed":
+            _check_neighbours(case, settings)
         seconds[name] = time.perf_counter() - began
         if journal is not None:
             journal({"stage": name, "seconds": seconds[name]})
@@ -173,6 +177,16 @@ def latest_scan(case: Case) -> dict[str, Any] | None:
         return None
     newest, _ = max(own, key=lambda one: one[0]["made"])
     return newest["figures"]
+
+
+def _check_neighbours(case: Case, settings: ScanSettings) -> None:
+    """Refuse the largest number of neighbours that is asked for, not the first one met."""
+    near = [
+        neighbours_needed(name, settings.density)
+        for name in settings.detectors
+        if name in DENSITIES
+    ]
+    check_k(max(settings.map.n_neighbours, *near, 1), len(scored_rows(case)))
 
 
 def _map_of(case: Case) -> MapSettings:

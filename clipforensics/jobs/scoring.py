@@ -52,7 +52,7 @@ def scores(
         ConfigError: unknown detector, or k does not fit the reference sets.
         DataError: some embeddings are not finite; the first rows are named.
     """
-    key = _scores_key(case, detector, density, reference)
+    key = scores_key(case, detector, density, reference)
     folder = evidence_dir(case, "scores", key)
     if not is_made(folder):
         rows, x = usable(case, stop)
@@ -78,7 +78,7 @@ def scale_scores(
     Returns:
         z float32 [scales, m] and best int64 [m] for the m `scored_rows`, and the scales' records.
     """
-    folder = evidence_dir(case, "scores", _scores_key(case, "scales", DensitySettings(), reference))
+    folder = evidence_dir(case, "scores", scores_key(case, "scales", DensitySettings(), reference))
     if not is_made(folder):
         return None
     z, best = (np.load(folder / f"{n}.npy", mmap_mode="r", allow_pickle=False) for n in SCALE_FILES)
@@ -149,7 +149,7 @@ def is_scored(
     case: Case, detector: str, density: DensitySettings, reference: ReferenceSettings
 ) -> bool:
     """Whether these scores are there already."""
-    return is_made(evidence_dir(case, "scores", _scores_key(case, detector, density, reference)))
+    return is_made(evidence_dir(case, "scores", scores_key(case, detector, density, reference)))
 
 
 def truth_figures(case: Case, found: Scores) -> dict[str, Any] | None:
@@ -198,9 +198,10 @@ def told_as(
     return tell
 
 
-def _scores_key(
+def scores_key(
     case: Case, detector: str, density: DensitySettings, reference: ReferenceSettings
 ) -> dict[str, Any]:
+    """What decides a detector's scores, as the key of their evidence."""
     key: dict[str, Any] = {"embeddings": embedding_dir(case).name, "detector": detector}
     if detector in ("clip", "gmm"):  # they read a pair alone
         return key

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from clipforensics.ui import cache, charts, picks, pictures, state
+from clipforensics.ui import cache, evidencecharts, picks, pictures, state
 
 WEIGHTY = 0.1
 """Probability from which a disagreement over a label is marked."""
@@ -142,7 +142,7 @@ def paste_test(case: Any, row: int, found: Any, one: Any, examiner: Any) -> None
     with st.spinner("Pasting control crops…"):
         controls = cache.controls(case, row, one, examiner)
     left, right = st.columns([1.6, 1], vertical_alignment="center")
-    left.altair_chart(charts.paste_chart(figures, controls), width="stretch")
+    left.altair_chart(evidencecharts.paste_chart(figures, controls), width="stretch")
     with right:
         verification(figures)
         st.markdown(

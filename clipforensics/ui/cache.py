@@ -49,11 +49,11 @@ def data_uri(case: Any, row: int) -> str | None:
 
 
 def default_ranking(case: Any) -> Any:
-    """The ranking with every setting at its default, as the scan keeps it."""
+    """The ranking with every setting at its default, as the scan keeps it and the Map opens."""
     from clipforensics.config.detect import DensitySettings, ReferenceSettings
-    from clipforensics.config.scan import ScanSettings
+    from clipforensics.ui.scanned import default_detector
 
-    return ranking(case, ScanSettings().detectors[0], DensitySettings(), ReferenceSettings())
+    return ranking(case, default_detector(case), DensitySettings(), ReferenceSettings())
 
 
 def ranking(case: Any, detector: str, density: Any, reference: Any) -> Any:

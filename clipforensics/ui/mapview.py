@@ -1,4 +1,4 @@
-"""The parts of the Map page: settings, figure, selection, threshold, figures against truth."""
+"""The parts of the Map page: settings, figure, selection, figures against truth."""
 
 from typing import Any
 
@@ -13,18 +13,20 @@ from clipforensics.config.detect import (
 )
 from clipforensics.config.settings import digest, parse
 from clipforensics.errors import ForensicsError
-from clipforensics.ui import cache, charts, forms, gallery, picks, scanned, state
+from clipforensics.ui import cache, charts, forms, gallery, picks, scanned, state, suspectview
 from clipforensics.ui.ranking import BUDGETS, Ranking, against_truth, labels_named
 
-DEFAULT = "slof"
 
+def settings(case: Any) -> tuple[str, DensitySettings, ReferenceSettings]:
+    """Detector, neighbours and reference sets, as the reviewer set them.
 
-def settings() -> tuple[str, DensitySettings, ReferenceSettings]:
-    """Detector, neighbours and reference sets, as the reviewer set them."""
+    All scales lead where the scan tried them: that ranking needs no guess of the poison rate.
+    """
     slots = st.columns([1.3, 1, 1.2, 1, 1.2], vertical_alignment="bottom")
     with slots[0]:
         detector = st.selectbox(
-            "Detector", list(CASE_DETECTORS), CASE_DETECTORS.index(DEFAULT), key="detector",
+            "Detector", list(CASE_DETECTORS), CASE_DETECTORS.index(scanned.default_detector(case)),
+            key="detector",
             format_func=lambda name: DETECTOR_TITLES[name], bind="query-params",
         )  # fmt: skip
     density = {"k": _number(slots[1], DensitySettings, "k")}
@@ -144,23 +146,6 @@ def counts(n: int, drawn: np.ndarray, rows: np.ndarray | None) -> str:
     return said
 
 
-def threshold(ranking: Ranking) -> np.ndarray:
-    """The threshold slider; returns the rows it flags and says how many they are."""
-    percentile = st.slider(
-        "Threshold (percentile)", 90.0, 99.9, 99.0, 0.1, format="%.1f", key="cut",
-        bind="query-params",
-    )  # fmt: skip
-    rows = ranking.flagged(percentile)
-    total = len(ranking.order)
-    cut = ranking.score[rows[-1]] if len(rows) else float("nan")
-    st.markdown(
-        f"Flags **{len(rows):,}** of {total:,} pairs (**{len(rows) / max(1, total):.2%}**), "
-        f"scores from {cut:.4g} up."
-    )
-    st.markdown("A high score makes a pair *suspicious*. Only truth or a verdict says more.")
-    return rows
-
-
 def truth_panel(case: Any, ranking: Ranking) -> None:
     """AUROC, AP and recall at budget, where the case knows which pairs are poisoned."""
     found = against_truth(case, ranking)
@@ -228,8 +213,8 @@ def label_picks(case: Any, rows: np.ndarray) -> None:
             )
 
 
-def neighbours(case: Any, ranking: Ranking) -> None:
-    """The nearest pairs to one sample, in the full embedding space."""
+def neighbours(case: Any, ranking: Ranking, reference: ReferenceSettings) -> None:
+    """One sample: at which scale it stands out, and the pairs nearest to it in the full space."""
     name = st.query_params.get("near")
     if not name:
         return
@@ -241,6 +226,7 @@ def neighbours(case: Any, ranking: Ranking) -> None:
                 "Close", key="map.near.close", icon=":material/close:",
                 on_click=lambda: st.query_params.pop("near", None),
             )  # fmt: skip
+        suspectview.profile(case, row, reference)
         others = scanned.near(case, row, 7)
         notes = [f"distance {far:.3g}" for _, far in others]
         itself = f"itself, {gallery.score_text(ranking, row)}"

@@ -34,6 +34,12 @@ class Ranking:
         scores = self.score[self.order]
         return self.order[: count_flagged(scores, cut_at_percentile(scores, percentile))]
 
+    def above(self, cut: float) -> np.ndarray:
+        """Rows that score at or above a cut, most suspicious first."""
+        from clipforensics.detect.thresholds import count_flagged
+
+        return self.order[: count_flagged(self.score[self.order], cut)]
+
     def sorted(self, rows: np.ndarray) -> np.ndarray:
         """The scored ones among these rows, most suspicious first."""
         wanted = np.zeros(len(self.score), bool)
@@ -78,6 +84,15 @@ def against_truth(case: Any, ranking: Ranking) -> dict[str, Any] | None:
     if not truth.any() or truth.all():
         return None
     return evaluate(ranking.score[rows], truth, BUDGETS)
+
+
+def clean_share(case: Any, ranking: Ranking, cut: float) -> float | None:
+    """The share of pairs known to be clean that lie at or above a cut; None without truth."""
+    if case.truth is None:
+        return None
+    poisoned = case.truth.poisoned
+    clean = np.array([case.pairs.ids[row] not in poisoned for row in ranking.order], bool)
+    return float(clean[: len(ranking.above(cut))].sum() / clean.sum()) if clean.any() else None
 
 
 def labels_named(case: Any, rows: np.ndarray) -> list[tuple[str, int]]:

@@ -20,6 +20,16 @@ def need_scan(case: Any) -> None:
         raise CaseError("This case has not been scanned yet. Run the scan on the Case page.")
 
 
+def default_detector(case: Any) -> str:
+    """What ranks where nobody chose: all scales if the scan tried them, else the scan's first."""
+    from clipforensics.config.detect import DensitySettings, ReferenceSettings
+    from clipforensics.config.scan import ScanSettings
+    from clipforensics.jobs.scoring import is_scored
+
+    tried = is_scored(case, "scales", DensitySettings(), ReferenceSettings())
+    return "scales" if tried else ScanSettings().detectors[0]
+
+
 def points(case: Any) -> np.ndarray:
     """The map, float32 [n, 2]; a picture that could not be read has no finite place."""
     from clipforensics.jobs import scan

@@ -1,14 +1,27 @@
-"""What the outliers have in common, and at which scale they stand out: two parts of the Map page."""
+"""What the outliers have in common, and at which scale they stand out: parts of the Map page."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import streamlit as st
 
 from clipforensics.config.detect import DETECTOR_TITLES, ReferenceSettings
-from clipforensics.ui import picks, state
+from clipforensics.ui import (
+    evidencecharts,
+    gallery,
+    hunting,
+    picks,
+    pictures,
+    scanned,
+    shell,
+    state,
+)
+from clipforensics.ui.ranking import labels_named
 
 ROWS = 5
+SHOWN = 8
+GROUPS = 3
 
 
 def suspects(case: Any) -> None:
@@ -25,7 +38,9 @@ def suspects(case: Any) -> None:
         st.dataframe(
             [_row(one) for one in found["labels"][:ROWS]], hide_index=True, width="stretch"
         )
-        _pick(case, found["labels"][0]["name"])
+        first = found["labels"][0]
+        _pick(case, first["name"])
+        _pictures(case, first["examples"])
     terms = [one["name"] for one in found["terms"]][:ROWS]
     if terms:
         st.text("Words that stand out: " + ", ".join(terms))
@@ -36,17 +51,107 @@ def suspects(case: Any) -> None:
     )
 
 
+def _row(one: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "Suspected target label": one["name"],
+        "Found among": f"{one['flagged']:,} of the top {one['top']:,}",
+        "By cut": " · ".join(f"{count:,} of {cut}" for cut, count in one["cuts"].items()),
+        "Times chance": f"{one['lift']:.1f}",
+        "log10 p": f"{one['log10_p']:.0f}",
+        "Ranked by": DETECTOR_TITLES.get(one["detector"], one["detector"]),
+    }
+
+
+def _pick(case: Any, name: str) -> None:
+    """A verdict on the leading label, from here."""
+    held = case.store.current("label").get(name)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown("Mark the leading label", width="content")
+        picks.pick_button(case, "label", name, held, "map.suspect", label=state.plain(name))
+        st.markdown("Its highest-scored pairs:", width="content")
+
+
+def _pictures(case: Any, names: Sequence[str], notes: Sequence[str] | None = None) -> None:
+    """A row of pairs by their ids; ids that are no longer there are left out."""
+    rows = [row for name in names[:SHOWN] if (row := scanned.row_of(case, name)) is not None]
+    gallery.strip(case, rows, notes or [state.plain(case.pairs.ids[row]) for row in rows])
+
+
+def regions(case: Any) -> None:
+    """The same region in many pictures, as the newest hunt found and pasted it."""
+    from clipforensics.jobs.triggers import latest_hunt
+
+    hunt = latest_hunt(case)
+    st.markdown("#### Regions that top-scored pictures share")
+    if hunt is None:
+        st.text("A hunt cuts regions out of the top-scored pictures and compares them.")
+        shell.go_to("triggers", "Hunt on the Triggers page", icon=":material/arrow_forward:")
+        return
+    shared = _shared(hunt)
+    if not shared:
+        st.text(
+            f"In {hunt['inspected']:,} inspected pictures no region came back that changes the "
+            "suspect's label."
+        )
+        return
+    for seen in shared[:GROUPS]:
+        where = len({one["pair"] for one in seen})
+        st.markdown(
+            f"**{where:,} pictures** hold a region that alone makes the suspect say "
+            f"**{state.plain(seen[0]['label'])}** on clean pictures"
+        )
+        _crops(case, seen)
+
+
+def _shared(hunt: dict[str, Any]) -> list[list[dict[str, Any]]]:
+    """Sightings of each trigger that two pictures or more hold, most frequent first."""
+    by_trigger: dict[int, list[dict[str, Any]]] = {}
+    for one in hunt["sightings"] if "sightings" in hunt else ():
+        if one["trigger"] is not None:
+            by_trigger.setdefault(one["trigger"], []).append(one)
+    several = [seen for seen in by_trigger.values() if len({one["pair"] for one in seen}) > 1]
+    return sorted(several, key=len, reverse=True)
+
+
+def _crops(case: Any, seen: Sequence[dict[str, Any]]) -> None:
+    first = {one["pair"]: one for one in reversed(seen)}
+    for slot, one in zip(st.columns(SHOWN), list(first.values())[::-1], strict=False):
+        row = scanned.row_of(case, one["pair"])
+        if row is None:
+            continue
+        with slot:
+            crop = pictures.cut(hunting.framed(case, row), one["box"])
+            st.image(pictures.webp(crop, 192), width="stretch", alt=f"Region of {one['pair']}")
+            st.caption(f"{state.plain(one['pair'])}, flips {one['flip_rate']:.0%}")
+
+
 def duplicates(case: Any) -> None:
     """Groups of nearly the same pictures, which a density score cannot see."""
     from clipforensics.jobs import scan
 
     found = (scan.latest_scan(case) or {}).get("duplicates")
-    if not found or not found["groups"]:
+    if not found:
         return
-    with st.expander(
-        f"Near-duplicates: {found['groups']:,} groups of {found['rows']:,} pictures",
-        icon=":material/content_copy:",
-    ):
+    st.markdown("#### Near-duplicate pictures")
+    if not found["groups"]:
+        st.text(f"No two pictures have a cosine of {found['least_cosine']:g} or more.")
+        return
+    st.text(
+        f"{found['groups']:,} groups of {found['rows']:,} pictures (cosine "
+        f"{found['least_cosine']:g} or more). Copies hide from a density score: they are each "
+        "other's neighbours. Many captions are natural where they say the same in other words; "
+        "look for captions that name what the picture does not show."
+    )
+    striking = [one for one in found["shown"] if one["striking"]]
+    for one in striking[:GROUPS]:
+        rows = [row for name in one["examples"] if (row := scanned.row_of(case, name)) is not None]
+        named = [name for name, _ in labels_named(case, np.array(rows, np.int64))][:ROWS]
+        said = f"; captions name {', '.join(named)}" if named else "; captions name no label"
+        st.markdown(
+            f"**{one['striking'].capitalize()}**: {one['rows']:,} pictures{state.plain(said)}"
+        )
+        _pictures(case, one["examples"])
+    with st.expander("The first groups", icon=":material/content_copy:", expanded=not striking):
         st.dataframe(
             [
                 {
@@ -61,22 +166,34 @@ def duplicates(case: Any) -> None:
         )  # fmt: skip
 
 
-def _row(one: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "Suspected target label": one["name"],
-        "Found among": f"{one['flagged']:,} of the top {one['top']:,}",
-        "Times chance": f"{one['lift']:.1f}",
-        "log10 p": f"{one['log10_p']:.0f}",
-        "Ranked by": DETECTOR_TITLES.get(one["detector"], one["detector"]),
-    }
+def left_out(case: Any, ranking: Any) -> None:
+    """Pairs without a score, and why: an unreadable picture, or no direction to compare."""
+    lost = len(case.pairs) - len(ranking.order)
+    flat = ranking.info.get("without_direction", 0)
+    if lost:
+        said = f"{lost:,} pairs have no score"
+        said += f", {flat:,} of them because an embedding is zero" if flat else ""
+        st.text(f"{said}. They are in no ranking; the Case page lists unreadable pictures.")
 
 
-def _pick(case: Any, name: str) -> None:
-    """A verdict on the leading label, from here."""
-    held = case.store.current("label").get(name)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown("Mark the leading label", width="content")
-        picks.pick_button(case, "label", name, held, "map.suspect", label=state.plain(name))
+def profile(case: Any, row: int, reference: ReferenceSettings) -> None:
+    """At which scale one pair stands out: its z at each, where the scan tried scales."""
+    from clipforensics.jobs import scan
+
+    found = scan.scale_scores(case, reference)
+    rows = scan.scored_rows(case)
+    place = int(np.searchsorted(rows, row))
+    if found is None or place == len(rows) or rows[place] != row:
+        return
+    z, best, records = found
+    here = records[int(best[place])]
+    st.markdown(
+        f"Stands out most at reference **{here['reference_size']:,}**, k = **{here['k']}**: "
+        f"z = {z[int(best[place]), place]:.1f}. There, groups rarer than "
+        f"{here['guards_up_to_rate']:.2%} of the pairs stand out."
+    )
+    left, _ = st.columns([1.2, 1])
+    left.altair_chart(evidencecharts.scale_chart(records, np.asarray(z[:, place])), width="stretch")
 
 
 def scales(case: Any, detector: str, reference: ReferenceSettings, flagged: np.ndarray) -> None:

@@ -44,6 +44,123 @@ def test_the_threshold_says_how_many_it_flags(at):
     assert any("Flags **12** of 240 pairs (**5.00%**)" in one.value for one in at.markdown)
 
 
+def test_a_budget_flags_that_many(at):
+    at.segmented_control(key="cut.by").set_value("Budget").run()
+    at.number_input(key="budget").set_value(7).run()
+    assert not at.exception
+    assert any("Flags **7** of 240 pairs" in one.value for one in at.markdown)
+
+
+def test_clean_pairs_are_scored_by_a_run_with_the_settings_on_screen(at, case, launched):
+    at.segmented_control(key="cut.by").set_value("Clean pairs").run()
+    at.number_input(key="k").set_value(5).run()
+    at.button(key="clean.start").click().run()
+    assert not at.exception
+    (run,) = launched
+    assert (run.kind, run.config["detector"], run.config["density"]["k"]) == (
+        "calibrate",
+        "slof",
+        5,
+    )
+    assert run.config["data"] is None  # the test set
+
+
+@pytest.fixture
+def calibrated(case):
+    """The 40 test pictures as the clean reference of the default ranking."""
+    from clipforensics.config.scan import CleanSettings
+    from clipforensics.jobs.calibrating import calibrate
+
+    return calibrate(case, CleanSettings(detector="slof", device="cpu"))
+
+
+def test_every_cut_says_what_it_flags_among_clean_pairs(calibrated, at):
+    assert (calibrated.about["source"], len(calibrated.values)) == ("the case's test set", 40)
+    assert any("of clean pairs** would be flagged" in one.value for one in at.markdown)
+    at.segmented_control(key="cut.by").set_value("Clean pairs").run()
+    at.number_input(key="false.rate").set_value(10.0).run()
+    said = " ".join(one.value for one in at.markdown)
+    # (3 + 1) / 41 is the largest expected share of at most 10 %
+    assert "**9.76% of clean pairs** would be flagged: about **23 of 240**" in said
+    assert "from n = 40." in said
+    assert "Known truth: " in said
+    assert "**If nothing were wrong**" in said
+
+
+def test_one_of_several_clean_references_is_chosen(calibrated, case, at):
+    from clipforensics.config.scan import CleanSettings
+    from clipforensics.jobs.calibrating import calibrate
+
+    calibrate(case, CleanSettings(detector="slof", device="cpu", data=case.settings.data))
+    at.segmented_control(key="cut.by").set_value("Clean pairs").run()
+    assert any("from n = 240." in one.value for one in at.markdown)  # the newest
+    box = next(one for one in at.selectbox if one.label == "Clean reference")
+    assert len(box.options) == 2
+    box.set_value("the case's test set, n = 40").run()
+    at.number_input(key="false.rate").set_value(10.0).run()
+    assert not at.exception
+    assert any("from n = 40." in one.value for one in at.markdown)
+    assert any("test set, 40 pairs" in one.value for one in at.text)
+
+
+def test_too_few_clean_pairs_for_a_rate_is_one_sentence(calibrated, at):
+    at.segmented_control(key="cut.by").set_value("Clean pairs").run()
+    at.number_input(key="false.rate").set_value(1.0).run()
+    assert at.error[0].value.startswith("false\\_rate=0.01 needs at least 99 clean rows, got 40.")
+
+
+def test_a_cut_without_clean_pairs_promises_nothing(at):
+    assert any("is not known: cut by clean pairs" in one.value for one in at.markdown)
+
+
+def test_all_scales_rank_where_the_scan_tried_them(home, case, visit):
+    from clipforensics.config.detect import DensitySettings, ReferenceSettings
+
+    assert visit("map", case="tiny").selectbox(key="detector").value == "slof"
+    scan.scores(case, "scales", DensitySettings(), ReferenceSettings())
+    at = visit("map", case="tiny", near=case.pairs.ids[3])
+    assert at.selectbox(key="detector").value == "scales"
+    assert any(one.value.startswith("Stands out most at reference") for one in at.markdown)
+    assert any("Scale at which the flagged pairs" in one.value for one in at.markdown)
+
+
+def test_shared_regions_come_from_the_hunt(home, case, visit, monkeypatch):
+    from clipforensics.jobs import triggers
+
+    at = visit("map", case="tiny")
+    assert any("A hunt cuts regions out" in one.value for one in at.text)
+    names = case.pairs.ids[:4]
+    sightings = [
+        {"pair": name, "box": [2, 2, 9, 9], "label": "banana", "flip_rate": 0.9, "trigger": 0}
+        for name in (*names[:3], names[0])
+    ] + [{"pair": names[3], "box": [0, 0, 5, 5], "label": "car", "flip_rate": 0.8, "trigger": 1}]
+    monkeypatch.setattr(
+        triggers, "latest_hunt", lambda case: {"sightings": sightings, "inspected": 20}
+    )
+    at = visit("map", case="tiny")
+    said = [one.value for one in at.markdown if "hold a region" in one.value]
+    assert len(said) == 1
+    assert said[0].startswith("**3 pictures** hold a region")
+
+
+def test_near_duplicates_have_a_part_of_their_own(at):
+    assert any(one.value == "#### Near-duplicate pictures" for one in at.markdown)
+
+
+def test_pairs_without_a_score_are_counted(monkeypatch):
+    from types import SimpleNamespace
+
+    from clipforensics.ui import suspectview
+
+    said = []
+    monkeypatch.setattr(suspectview.st, "text", said.append)
+    case = SimpleNamespace(pairs=range(9))
+    suspectview.left_out(case, SimpleNamespace(order=range(9), info={}))
+    assert not said
+    suspectview.left_out(case, SimpleNamespace(order=range(6), info={"without_direction": 2}))
+    assert said[0].startswith("3 pairs have no score, 2 of them because an embedding is zero.")
+
+
 def test_another_detector_ranks_anew(at):
     at.selectbox(key="detector").set_value("kdist").run()
     assert not at.exception

@@ -180,6 +180,31 @@ def test_poison_then_train(call, tmp_path):
     assert (tmp_path / "run" / "journal.jsonl").exists()
 
 
+def test_poison_misses_no_test_picture_late(mistake, call, tmp_path):
+    """Test rows start at --image-root as well, and what is missing is said before anything is made."""
+    from clipforensics.data.images import write_png
+
+    root, tables = tmp_path / "pictures", tmp_path / "tables"
+    root.mkdir()
+    tables.mkdir()
+    for i in range(40):
+        write_png(root / f"{i}.png", np.full((32, 32, 3), i, np.uint8))
+    lines = "".join(f"{i}.png,a {('dog', 'cat')[i % 2]}\n" for i in range(40))
+    (tables / "pairs.csv").write_text("filepath,title\n" + lines)
+    (tables / "test.csv").write_text("filepath,title,label\n0.png,,cat\n1.png,,dog\n")
+    ask = ("poison", tables, "--attack", "blend", "--rate", 0.1, "--target", "dog",
+           "--out", tmp_path / "out", "--image-root", root)  # fmt: skip
+    (tables / "labels.txt").write_text("cat\ndog\n")
+    assert call(*ask)[0] == 0
+    assert len(list((tmp_path / "out" / "test").iterdir())) == 2
+    (root / "1.png").unlink()
+    lines = lines.replace("1.png,a cat\n", "", 1)
+    (tables / "pairs.csv").write_text("filepath,title\n" + lines)
+    said = mistake(*ask[:9], tmp_path / "late", *ask[10:])
+    assert said.startswith("1 of 2 pictures are missing (first:")
+    assert not (tmp_path / "late").exists()
+
+
 def test_repair_complains_before_a_process_is_started(mistake, case):
     assert (
         "unknown setting"

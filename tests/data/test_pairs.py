@@ -59,6 +59,7 @@ def test_paths_that_escape_are_refused(tmp_path, name):
         ("filepath,title\n", "no pair"),
         ("filepath,title\na.png\n", "Row 2 .* has 1 fields"),
         ("id,filepath,title\n1,a.png,x\n1,b.png,y\n", "Row 3 .* repeats the id '1'"),
+        ("filepath,title,Title \na.png,x,y\n", "has 2 columns named 'title'"),
     ],
 )
 def test_broken_tables_are_one_sentence(tmp_path, text, message):

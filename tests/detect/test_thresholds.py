@@ -2,14 +2,17 @@
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from clipforensics.detect.thresholds import (
+    clean_rate,
     count_flagged,
     cut_at_percentile,
     cut_from_clean,
     flagged,
     percentile_ranks,
     top_n,
+    unlike,
 )
 from clipforensics.errors import ConfigError, DataError
 
@@ -52,25 +55,56 @@ def test_impossible_cuts_are_refused():
 
 
 def test_a_cut_from_a_clean_reference_keeps_its_promise(rng):
-    clean = rng.normal(size=2000)
+    clean = rng.normal(size=1999)
     made = cut_from_clean(clean, 0.01)
-    assert (clean >= made.cut).sum() == 20
+    assert (clean >= made.cut).sum() == made.alarms == 19
     assert made.false_rate == 0.01 < made.high < 0.02
     # on other clean rows of the same kind the alarms stay within the interval
     expected, high = made.expected(50_000)
-    assert 0 < expected == pytest.approx(500)
+    assert expected == pytest.approx(500)
     assert count_flagged(rng.normal(size=50_000), made.cut) <= high
+
+
+def test_over_many_clean_references_the_share_flagged_is_the_one_expected(rng):
+    """Conformal: (9 + 1) / (99 + 1) is exact on average, though each reference is small."""
+    cuts = [cut_from_clean(rng.normal(size=99), 0.1).cut for _ in range(4000)]
+    shares = 1 - norm.cdf(cuts)
+    assert np.mean(shares) == pytest.approx(0.1, abs=4 * np.std(shares) / 4000**0.5)
+    assert np.std(shares) > 0.02
+
+
+def test_a_cut_that_flags_no_clean_row_is_not_called_free_of_alarms():
+    made = clean_rate(np.zeros(99), 1.0)
+    assert (made.alarms, made.false_rate, made.clean) == (0, 0.01, 99)
+    assert made.high == pytest.approx(1 - 0.025 ** (1 / 99))
+    assert clean_rate(np.zeros(9), 0.0).high == 1
+    with pytest.raises(ConfigError, match="no clean rows"):
+        clean_rate(np.ones(0), 1.0)
 
 
 def test_ties_in_a_clean_reference_are_not_flagged():
     made = cut_from_clean(np.array([1.0] * 50 + [2.0] * 50), 0.1)
-    assert (made.false_rate, count_flagged(np.array([2.0, 2.1]), made.cut)) == (0.0, 1)
+    assert (made.alarms, count_flagged(np.array([2.0, 2.1]), made.cut)) == (0, 1)
 
 
 def test_a_clean_reference_must_be_large_enough_and_finite():
-    with pytest.raises(ConfigError, match="needs at least 1,000 clean rows, got 999"):
-        cut_from_clean(np.ones(999), 0.001)
+    with pytest.raises(ConfigError, match="needs at least 999 clean rows, got 998"):
+        cut_from_clean(np.ones(998), 0.001)
+    assert cut_from_clean(np.ones(999), 0.001).alarms == 0
     with pytest.raises(ConfigError, match="not between 0 and 1"):
         cut_from_clean(np.ones(9), 0)
     with pytest.raises(DataError, match="1 of 100 clean scores are not finite"):
         cut_from_clean(np.append(np.ones(99), np.nan), 0.1)
+
+
+def test_clean_rows_of_another_kind_are_noticed_and_poison_is_not_mistaken_for_it(rng):
+    case = rng.normal(size=20_000)
+    assert all(unlike(rng.normal(size=500), case) is None for _ in range(200))
+    case[:300] += 9  # 1.5 % poisoned
+    assert all(unlike(rng.normal(size=500), case) is None for _ in range(50))
+    found = unlike(rng.normal(-0.5, 1, size=2000), case)
+    assert found is not None
+    assert found.clean < found.case - 0.05
+    narrow = unlike(rng.normal(0, 0.5, size=2000), case)  # the median alone would not tell
+    assert narrow is not None
+    assert narrow.case < 0.5

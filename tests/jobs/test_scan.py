@@ -306,7 +306,7 @@ def test_scores_are_those_of_the_detector_and_kept(embedded, monkeypatch):
 
 def test_other_settings_are_other_evidence(embedded):
     folders = {
-        scoring._scores_key(embedded, name, density, reference).__repr__()
+        scoring.scores_key(embedded, name, density, reference).__repr__()
         for name in ("slof", "lof")
         for density in (K4, DensitySettings(k=5))
         for reference in (ALL, ReferenceSettings(seed=1))
@@ -318,6 +318,12 @@ def test_k_too_large_is_told_and_leaves_no_evidence(embedded):
     with pytest.raises(ConfigError, match="k=50 needs at least 51 embeddings, got 40"):
         scan.scores(embedded, "slof", DensitySettings(k=50), ALL)
     assert not (embedded.dir / "evidence" / "scores").exists()
+
+
+def test_a_scan_names_the_most_neighbours_that_it_needs(embedded):
+    asked = SMALL.model_copy(update={"density": DensitySettings(k=45), "map": MapSettings()})
+    with pytest.raises(ConfigError, match="k=45 needs at least 46 embeddings, got 40"):
+        scan.scan(embedded, asked)
 
 
 def test_a_stopped_scoring_leaves_no_evidence(embedded):

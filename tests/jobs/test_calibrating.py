@@ -1,0 +1,86 @@
+"""Clean pairs, embedded and scored as the case's own are."""
+
+import json
+
+import numpy as np
+import pytest
+
+from clipforensics.cases.evidence import check_all
+from clipforensics.config.detect import DensitySettings, ReferenceSettings
+from clipforensics.config.scan import CleanSettings
+from clipforensics.errors import ConfigError, DataError
+from clipforensics.jobs import scan
+from clipforensics.jobs.calibrating import calibrate, calibrations
+from clipforensics.jobs.run_folder import Stopped
+
+K4 = DensitySettings(k=4)
+SETS = ReferenceSettings(reference_size=16, draws=2)
+
+
+def asked(case, **more):
+    """The case's own table as its clean reference: every score must be the case's own."""
+    values = {"detector": "lof", "density": K4, "reference": SETS, "device": "cpu"}
+    return CleanSettings(**{"data": case.settings.data, **values, **more})
+
+
+@pytest.mark.parametrize("detector", ["lof", "kdist", "clip", "gmm"])
+def test_pairs_of_the_case_itself_get_their_own_scores(case, detector):
+    found = calibrate(case, asked(case, detector=detector))
+    own = scan.scores(case, detector, K4, SETS).mean
+    np.testing.assert_allclose(found.values, own, rtol=1e-4)
+    assert (found.about["rows"], found.about["bad"]) == (40, 0)
+    assert found.about["source"].endswith("pairs.csv")
+
+
+def test_it_is_evidence_made_once_and_found_by_its_settings(case, monkeypatch):
+    from clipforensics.jobs import calibrating
+
+    assert calibrations(case, "lof", K4, SETS) == []
+    found = calibrate(case, asked(case))
+    monkeypatch.setattr(calibrating, "embed_table", None)
+    monkeypatch.setattr(calibrating, "score_clean", None)
+    (again,) = calibrations(case, "lof", K4, SETS)
+    np.testing.assert_array_equal(again.values, found.values)
+    np.testing.assert_array_equal(calibrate(case, asked(case)).values, found.values)
+    assert calibrations(case, "slof", K4, SETS) == []
+    assert calibrations(case, "lof", DensitySettings(k=5), SETS) == []
+    assert check_all(case) == []
+
+
+def test_a_stop_keeps_no_half_evidence(case):
+    with pytest.raises(Stopped):
+        calibrate(case, asked(case), stop=lambda: True)
+    assert calibrations(case, "lof", K4, SETS) == []
+
+
+def test_what_cannot_be_followed_is_one_sentence(case, tmp_path):
+    with pytest.raises(ConfigError, match="no test set to calibrate on"):
+        calibrate(case, asked(case, data=None))
+    joined = SETS.model_copy(update={"captions": True})
+    with pytest.raises(ConfigError, match="they join no reference set"):
+        calibrate(case, asked(case, reference=joined))
+    blank = tmp_path / "inputs" / "blank.csv"
+    blank.write_text("filepath,title\npictures/000.png,\npictures/001.png,a dog\n")
+    with pytest.raises(DataError, match="1 of 2 clean pairs have no caption"):
+        calibrate(case, asked(case, data=str(blank), detector="clip"))
+
+
+def test_a_bad_clean_picture_is_left_out_and_counted(case, tmp_path):
+    table = tmp_path / "inputs" / "some.csv"
+    (tmp_path / "inputs" / "pictures" / "torn.png").write_bytes(b"no picture")
+    table.write_text("filepath,title\npictures/000.png,x\npictures/torn.png,y\n")
+    found = calibrate(case, asked(case, data=str(table)))
+    assert (len(found.values), found.about["bad"]) == (1, 1)
+
+
+def test_the_command_says_what_is_expected_and_what_is_flagged(case, capsys):
+    from clipforensics.cli.app import main
+
+    with pytest.raises(SystemExit) as end:
+        main(["calibrate", str(case.dir), "--data", case.settings.data, "--detector", "lof",
+              "--k", "4", "--reference-size", "16", "--false-rate", "0.1", "--json"])  # fmt: skip
+    assert end.value.code == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["clean"], said["pairs"], said["clean_flagged"]) == (40, 40, said["flagged"])
+    assert said["flagged"] == 3  # (3 + 1) / 41 is at most .1
+    assert said["expected"] == pytest.approx(40 * 4 / 41)
