@@ -1,6 +1,6 @@
 """Repair: does the defence remove the backdoor, and what does it cost?"""
 
-from clipforensics.ui import repairing, scanned, shell, state
+from clipforensics.ui import repairing, rescanned, scanned, shell, state
 
 shell.open_page("Repair")
 with shell.complaints():
@@ -12,3 +12,4 @@ with shell.complaints():
         if repairing.ingredients(case, settings):
             repairing.launch(case, settings)
         repairing.shown_run(case)
+        rescanned.compared(case)

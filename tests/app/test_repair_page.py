@@ -211,3 +211,35 @@ def test_a_checkpoint_is_chosen_by_its_figures_and_scanned_anew(case, bank, laun
     assert made.fingerprints["weights"] != case.fingerprints["weights"]
     assert made.fingerprints["data"] == case.fingerprints["data"]
     assert "repaired by eftclip" in made.name
+
+
+def test_a_re_scan_is_shown_beside_the_case_it_came_from(home, case, bank, visit, monkeypatch):
+    from types import SimpleNamespace
+
+    import numpy as np
+
+    from clipforensics.config.scan import ScanSettings
+    from clipforensics.jobs import rescanned, scan
+    from clipforensics.jobs.adopting import adopt
+    from clipforensics.models.clip import save_clip
+    from clipforensics.models.tiny import tiny_clip
+
+    monkeypatch.setattr(scan, "umap_2d", lambda x, *_: np.asarray(x[:, :2], np.float32))
+    monkeypatch.setattr(rescanned, "placed_on", lambda old, near, *_: old[near[1]].mean(axis=1))
+    assert not any(
+        "Before and after" in one.value for one in visit("repair", case="tiny").subheader
+    )
+    checkpoint = home / "final.safetensors"
+    save_clip(tiny_clip(5), checkpoint)
+    run = SimpleNamespace(id="r", config={"recipe": "eftclip"}, checkpoints=lambda: [checkpoint])
+    made = adopt(case, run, checkpoint, home / "tiny-eftclip")
+    scan.scan(made, ScanSettings(detectors=("slof",)))
+    case.store.decide("sample", case.pairs.ids[3], "suspicious", "ann")
+    for name in ("tiny", "tiny-eftclip"):
+        at = visit("repair", case=name)
+        assert any(one.value == "Before and after the repair" for one in at.subheader)
+        pastes, answers = (one.value for one in at.dataframe[-2:])
+        assert set(pastes["Place"]) >= {"Where it was found", "Random places"}
+        assert list(answers["Pair"]) == [case.pairs.ids[3], bank[0].pair]
+        assert any("Neighbours that stayed" in one.value for one in at.text)
+        assert any("never coordinates" in one.value for one in at.markdown)
