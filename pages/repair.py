@@ -8,7 +8,7 @@ with shell.complaints():
     if not scanned.is_scanned(case):
         shell.empty("This case has not been scanned yet.", "case", "Run the scan on the Case page")
     else:
-        settings = repairing.choose()
+        settings = repairing.choose(case)
         if repairing.ingredients(case, settings):
             repairing.launch(case, settings)
         repairing.shown_run(case)

@@ -26,6 +26,13 @@ class FineTuneSettings(OptimizerSettings):
         title="Clean pairs",
         description="how many are curated; at most 2 % of the data is a fair comparison",
     )
+    left_out_pairs: tuple[str, ...] = Field(
+        default=(), max_length=10_000, title="Left-out pairs", description="ids never learned from"
+    )
+    left_out_labels: tuple[str, ...] = Field(
+        default=(), max_length=10_000, title="Left-out labels",
+        description="no pair whose caption names one of them is learned from",
+    )  # fmt: skip
     steps: int = Field(default=150, ge=1, title="Steps")
     warmup_steps: int = Field(default=20, ge=0, title="Warm-up steps")
     evaluate_every: int = Field(default=25, ge=1, title="Steps between evaluations")

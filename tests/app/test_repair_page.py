@@ -243,3 +243,50 @@ def test_a_re_scan_is_shown_beside_the_case_it_came_from(home, case, bank, visit
         assert list(answers["Pair"]) == [case.pairs.ids[3], bank[0].pair]
         assert any("Neighbours that stayed" in one.value for one in at.text)
         assert any("never coordinates" in one.value for one in at.markdown)
+
+
+def test_the_curated_set_is_edited_before_the_launch(
+    home, case, bank, launched, visit, monkeypatch
+):
+    """What is left out is in the command and in the run's config; another pair takes its place."""
+    from clipforensics.jobs import curating
+
+    # the tiny trusted model has learned nothing and would support one label at best
+    monkeypatch.setattr(curating, "_supporter", lambda case, named: None)
+    small = {"pairs": 12, "batch": 4}
+    at = visit("repair", case="tiny")
+    at.segmented_control(key="recipe").set_value("finetune").run()
+    for name, value in small.items():
+        at.number_input(key=f"repair.finetune.quick.{name}").set_value(value).run()
+    at.toggle(key="repair.curate.tiny").set_value(True).run()
+    assert not at.exception
+    leave = [one.key for one in at.button if one.key and one.key.startswith("repair.leave.")]
+    assert leave
+    at.button(key=leave[0]).click().run()
+    after = [one.key for one in at.button if one.key and one.key.startswith("repair.leave.")]
+    assert leave[0] not in after
+    assert len(set(leave) & set(after)) == len(leave) - 1
+    name = case.labels.named_in(case.pairs.captions[case.pairs.row_of(after[0].rsplit(".", 1)[1])])[
+        0
+    ]
+    at.multiselect(key="repair.left_out.widget.tiny").set_value([name]).run()
+    shown = [one.key.rsplit(".", 1)[1] for one in at.button if one.key and "leave" in one.key]
+    assert all(
+        name not in case.labels.named_in(case.pairs.captions[case.pairs.row_of(one)])
+        for one in shown
+    )
+    assert "left_out_pairs=" in at.code[0].value
+    at.toggle(key="repair.curate.tiny").set_value(False).run()
+    assert any("Left out by you: 1 pairs and 1 labels" in one.value for one in at.text)
+    at.button(key="repair.start").click().run()
+    changes = launched[0].config["changes"]
+    assert changes["left_out_pairs"] == [leave[0].rsplit(".", 1)[1]]
+    assert changes["left_out_labels"] == [name]
+
+
+def test_a_set_below_one_batch_is_told_before_the_launch(home, bank, launched, visit):
+    at = visit("repair", case="tiny")
+    at.number_input(key="repair.eftclip.quick.pairs").set_value(6).run()
+    at.toggle(key="repair.curate.tiny").set_value(True).run()
+    assert not at.exception
+    assert any("fewer than one batch of 128" in one.value for one in at.warning)
