@@ -34,8 +34,8 @@ WHAT = {
 }
 SHOWN = {
     "eftclip": (
-        "pairs", "target_share", "stamped_share", "batch", "steps", "rate", "anchor_weight", "size_low",
-        "size_high", "evaluate_every", "seed",
+        "pairs", "target_share", "stamped_share", "batch", "steps", "rate", "anchor_weight", "clip_weight",
+        "hold_norms", "size_low", "size_high", "evaluate_every", "seed",
     ),
     "finetune": ("steps", "pairs", "batch", "rate", "evaluate_every", "seed"),
     "cleanclip": ("steps", "pairs", "batch", "rate", "in_modal_weight", "views", "evaluate_every", "seed"),
