@@ -1,5 +1,6 @@
 """repair, adopt, compare: the Repair page's run, its re-scan and its before and after."""
 
+import os
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,7 +32,10 @@ def repair(
     device: Annotated[str, typer.Option()] = "auto",
     json: Json = False,
 ) -> None:
-    """Repair the suspect in a run of its own; Ctrl-C stops it and keeps its checkpoint."""
+    """Repair the suspect in a run of its own; Ctrl-C stops it and keeps its checkpoint.
+
+    Under torchrun the processes that it started share the run's batches.
+    """
     from clipforensics.cases.case import Case
     from clipforensics.jobs.launcher import start, stop
 
@@ -40,6 +44,13 @@ def repair(
     settings = parse(RepairSettings, values)
     recipe_settings(settings)  # complain before a process is started
     opened = Case.open(case)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        from clipforensics.jobs.together import repair_together
+
+        done = repair_together(opened.dir, settings)
+        if done is not None:
+            answer({**(done.result() or {}), "run": str(done.dir)}, json)
+        return
     run = start(opened.dir, "repair", settings.model_dump(mode="json"))
     try:
         status = _watch(run)
