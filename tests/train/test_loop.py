@@ -104,7 +104,7 @@ class Bursts(PlainClip):
     def losses(self, encoder, batch):
         if batch.phase.epoch * 4 + batch.position == 7:
             with torch.no_grad():
-                encoder.module.token_embedding.weight[-1] = float("inf")  # of no caption
+                encoder.module.token_embedding.weight[5] = float("inf")  # of no caption
         return super().losses(encoder, batch)
 
 
