@@ -290,3 +290,38 @@ def test_a_set_below_one_batch_is_told_before_the_launch(home, bank, launched, v
     at.toggle(key="repair.curate.tiny").set_value(True).run()
     assert not at.exception
     assert any("fewer than one batch of 128" in one.value for one in at.warning)
+
+
+def split_line(epoch, **more):
+    hist = [0] * 200
+    hist[105], hist[125] = 180, 60
+    return {
+        "t": 1.0, "kind": "phase", "phase": "C risky", "step": 10 * epoch, "total": 40,
+        "split": {
+            "epoch": epoch, "n_safe": 60 + epoch, "n_risky": 180 - epoch, "r": 0.25, "tau": 0.15,
+            "gmm": {"means": [0.05, 0.25], "sds": [0.03, 0.08], "weights": [0.75, 0.25], "d": 3.3,
+                    "converged": True, "fallback": False},
+            "lowest_safe": 0.2, "entered": 60, "left": 0, "hist": hist,
+            "truth": {"poisoned": 5, "poisoned_in_safe": epoch, "auroc_low_cosine": 0.9}, **more,
+        },
+    }  # fmt: skip
+
+
+def test_safeclips_split_is_drawn_with_its_doubts(home, launched, visit):
+    lines = [
+        DONE[0],
+        split_line(0),
+        split_line(1, warning="40 safe pairs are below one batch of 256"),
+        DONE[2],
+    ]
+    launched.do = lambda run: play(run, lines, FINISHED, {**RESULT, "recipe": "safeclip"})
+    at = visit("repair", case="tiny")
+    at.segmented_control(key="recipe").set_value("safeclip").run()
+    at.button(key="repair.start").click().run()
+    assert not at.exception
+    assert any("Known poisons in the safe set: 1 of 5." in one.value for one in at.text)
+    assert any("below one batch of 256" in one.value for one in at.warning)
+    (slider,) = [one for one in at.select_slider if one.label == "Main epoch"]
+    slider.set_value(0).run()
+    assert any("Known poisons in the safe set: 0 of 5." in one.value for one in at.text)
+    assert not any("below one batch" in one.value for one in at.warning)
