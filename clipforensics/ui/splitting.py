@@ -23,10 +23,9 @@ def shown(run: Any, lines: Sequence[dict[str, Any]]) -> None:
     st.markdown("**Safe and risky pairs**, by the cosine of picture and caption")
     one = found[-1]
     if len(found) > 1:
-        at = st.select_slider(
-            "Main epoch", range(len(found)), len(found) - 1, key=f"split.{run.id}.{len(found)}",
-            format_func=lambda i: f"{found[i]['epoch'] + 1}",
-        )  # fmt: skip
+        names = [f"{split['epoch'] + 1}" for split in found]
+        key = f"split.{run.id}.{len(found)}"
+        at = names.index(st.select_slider("Main epoch", names, names[-1], key=key))
         one = found[at]
     st.altair_chart(histogram(one), width="stretch")
     st.text(said(one))
