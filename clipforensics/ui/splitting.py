@@ -25,7 +25,7 @@ def shown(run: Any, lines: Sequence[dict[str, Any]]) -> None:
     if len(found) > 1:
         names = [f"{split['epoch'] + 1}" for split in found]
         key = f"split.{run.id}.{len(found)}"
-        at = names.index(st.select_slider("Main epoch", names, names[-1], key=key))
+        at = names.index(st.selectbox("Main epoch", names, len(names) - 1, key=key))
         one = found[at]
     st.altair_chart(histogram(one), width="stretch")
     st.text(said(one))

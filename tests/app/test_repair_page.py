@@ -321,7 +321,9 @@ def test_safeclips_split_is_drawn_with_its_doubts(home, launched, visit):
     assert not at.exception
     assert any("Known poisons in the safe set: 1 of 5." in one.value for one in at.text)
     assert any("below one batch of 256" in one.value for one in at.warning)
-    (slider,) = [one for one in at.select_slider if one.label == "Main epoch"]
-    slider.set_value("1").run()
+    again = visit("repair", case="tiny")
+    (epoch,) = [one for one in again.selectbox if one.label == "Main epoch"]
+    assert epoch.value == "2"
+    at = epoch.set_value("1").run()
     assert any("Known poisons in the safe set: 0 of 5." in one.value for one in at.text)
     assert not any("below one batch" in one.value for one in at.warning)
