@@ -8,7 +8,7 @@ independent; weights and figures are kept, so that a stopped benchmark goes on w
 
 import json
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +61,17 @@ class PoisonedPairs:
 
 @dataclass(frozen=True)
 class Suspect:
-    """A model, the pairs it learned from last, and what was measured on held-out pictures."""
+    """A model, the world and poison it learned from last, and what was measured on held-out pictures."""
 
     encoder: OpenClipEncoder
-    pairs: PoisonedPairs
+    world: DemoWorld
+    poison: PoisonSettings | None
     figures: dict[str, Any]
+
+    @cached_property
+    def pairs(self) -> PoisonedPairs:
+        """The pairs it learned from last; drawing 10,000 pictures takes a while, so only when asked."""
+        return poisoned_pairs(self.world, self.poison)
 
 
 def suspect(poison: PoisonSettings | None, seed: int, folder: Path = FOLDER) -> Suspect:
@@ -78,7 +84,6 @@ def suspect(poison: PoisonSettings | None, seed: int, folder: Path = FOLDER) -> 
     """
     world = DemoWorld(FIRST_SEED + seed, PAIRS, TESTS)
     poison = poison and poison.model_copy(update={"seed": seed})
-    pairs = poisoned_pairs(world, poison)
     training = POISONED.model_copy(update={"seed": seed})
     key = {
         "poison": poison and poison.model_dump(mode="json"), "seed": seed,
@@ -89,13 +94,13 @@ def suspect(poison: PoisonSettings | None, seed: int, folder: Path = FOLDER) -> 
     record = weights.with_suffix(".json")
     if record.is_file():
         kept = json.loads(record.read_text(encoding="utf-8"))
-        return Suspect(load_clip(str(DEMO_MODEL), weights), pairs, kept["figures"])
-    encoder = load_clip(str(DEMO_MODEL), sound_clip(seed, folder))
-    _train(encoder, pairs, training)
-    figures = evaluator(world, pairs.manifest)(encoder)
-    save_clip(encoder, weights)
-    write_json(record, {**key, "figures": figures})
-    return Suspect(encoder, pairs, figures)
+        return Suspect(load_clip(str(DEMO_MODEL), weights), world, poison, kept["figures"])
+    made = Suspect(load_clip(str(DEMO_MODEL), sound_clip(seed, folder)), world, poison, {})
+    _train(made.encoder, made.pairs, training)
+    made.figures.update(evaluator(world, made.pairs.manifest)(made.encoder))
+    save_clip(made.encoder, weights)
+    write_json(record, {**key, "figures": made.figures})
+    return made
 
 
 def sound_clip(seed: int, folder: Path = FOLDER) -> Path:
@@ -136,6 +141,13 @@ def poisoned_pairs(world: DemoWorld, poison: PoisonSettings | None) -> PoisonedP
         world, poison, plan, [one for one, bad in zip(ids, poisoned, strict=True) if bad]
     )
     return PoisonedPairs(tuple(ids), tuple(captions), np.stack(frames), np.array(poisoned), truth)
+
+
+def truth_of(world: DemoWorld, poison: PoisonSettings) -> Manifest:
+    """The manifest alone; no picture is drawn."""
+    plan = plan_poison(world, labels(), poison)
+    bad = [one.id for one in plan.copies] + [world.ids[row] for row in plan.captions]
+    return manifest(world, poison, plan, bad)
 
 
 def manifest(world: DemoWorld, poison: PoisonSettings, plan: Plan, poisoned: list[str]) -> Manifest:

@@ -1,6 +1,6 @@
 """Repair: does the defence remove the backdoor, and what does it cost?"""
 
-from clipforensics.ui import repairing, scanned, shell, state
+from clipforensics.ui import repairing, rescanned, scanned, shell, state
 
 shell.open_page("Repair")
 with shell.complaints():
@@ -8,7 +8,8 @@ with shell.complaints():
     if not scanned.is_scanned(case):
         shell.empty("This case has not been scanned yet.", "case", "Run the scan on the Case page")
     else:
-        settings = repairing.choose()
+        settings = repairing.choose(case)
         if repairing.ingredients(case, settings):
             repairing.launch(case, settings)
         repairing.shown_run(case)
+        rescanned.compared(case)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # heavy: loaded when a page asks for a model
 
 PATHS = (
     "data", "image_root", "model", "weights", "labels", "trusted_model", "trusted_weights",
-    "segmenter_weights", "truth", "test",
+    "segmenter_weights", "truth", "test", "parent",
 )  # fmt: skip
 NAMES_OR_PATHS = ("model", "trusted_model")
 

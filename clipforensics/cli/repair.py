@@ -1,22 +1,25 @@
-"""repair: the same detached run that the page starts, watched from the command line."""
+"""repair, adopt, compare: the Repair page's run, its re-scan and its before and after."""
 
+import os
 import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from clipforensics.cli.output import Json, answer, change, progress_line
+from clipforensics.cli.output import Json, answer, change, never, progress_line
 from clipforensics.config.repair import RECIPE_SETTINGS, RepairSettings, recipe_settings
 from clipforensics.config.settings import parse
-from clipforensics.errors import RunError
+from clipforensics.errors import ConfigError, RunError
 
 POLL_SECONDS = 0.5
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the commands."""
     app.command()(repair)
+    app.command()(adopt)
+    app.command()(compare)
 
 
 def repair(
@@ -29,7 +32,10 @@ def repair(
     device: Annotated[str, typer.Option()] = "auto",
     json: Json = False,
 ) -> None:
-    """Repair the suspect in a run of its own; Ctrl-C stops it and keeps its checkpoint."""
+    """Repair the suspect in a run of its own; Ctrl-C stops it and keeps its checkpoint.
+
+    Under torchrun the processes that it started share the run's batches.
+    """
     from clipforensics.cases.case import Case
     from clipforensics.jobs.launcher import start, stop
 
@@ -38,6 +44,13 @@ def repair(
     settings = parse(RepairSettings, values)
     recipe_settings(settings)  # complain before a process is started
     opened = Case.open(case)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        from clipforensics.jobs.together import repair_together
+
+        done = repair_together(opened.dir, settings)
+        if done is not None:
+            answer({**(done.result() or {}), "run": str(done.dir)}, json)
+        return
     run = start(opened.dir, "repair", settings.model_dump(mode="json"))
     try:
         status = _watch(run)
@@ -47,6 +60,49 @@ def repair(
     if status.state != "succeeded":
         raise RunError(f"The repair {status.state}: {status.message} See {run.dir}.")
     answer({**(run.result() or {}), "run": str(run.dir)}, json)
+
+
+def adopt(
+    case: Annotated[Path, typer.Argument(help="The case that was repaired.")],
+    out: Annotated[Path, typer.Option(help="Folder of the new case.")],
+    run: Annotated[str | None, typer.Option(help="Repair run; the newest where left out.")] = None,
+    checkpoint: Annotated[str | None, typer.Option(help="File name; the newest.")] = None,
+    json: Json = False,
+) -> None:
+    """Make a repair's checkpoint the suspect of a case of its own; then scan that, and compare."""
+    from clipforensics.cases.case import Case
+    from clipforensics.jobs.adopting import adopt as make
+    from clipforensics.jobs.launcher import runs
+
+    opened = Case.open(case)
+    found = [one for one in runs(opened.dir) if one.kind == "repair" and run in (None, one.id)]
+    if not found or not found[0].checkpoints():
+        raise RunError(
+            f"{opened.dir} has no repair run {run or ''} with a checkpoint. Run a repair first."
+        )
+    chosen = found[0].checkpoints()[-1]
+    if checkpoint is not None:
+        chosen = chosen.parent / checkpoint
+    made = make(opened, found[0], chosen, out)
+    answer({"case": str(made.dir), "run": found[0].id, "checkpoint": chosen.name}, json)
+
+
+def compare(
+    case: Annotated[Path, typer.Argument(help="A scanned case that a repair made.")],
+    json: Json = False,
+) -> None:
+    """What a repair changed: neighbours, paste tests, answers, beside the case it came from."""
+    from clipforensics.cases.case import Case
+    from clipforensics.jobs.rescanned import parent_of, summary
+
+    opened = Case.open(case)
+    parent = parent_of(opened)
+    if parent is None:
+        raise ConfigError(
+            f"{opened.dir} was not made from a repair, so there is nothing to compare it with. "
+            "Use adopt on the repaired case, then scan the new one."
+        )
+    answer(summary(parent, opened, progress_line(), never), json)
 
 
 def _watch(run: Any) -> Any:

@@ -46,6 +46,11 @@ class CaseSettings(Settings):
         title="Test set",
         description="clean labelled pictures: a table with a label column",
     )
+    parent: str | None = Field(
+        default=None,
+        title="Repaired from",
+        description="the case whose suspect was repaired into this one",
+    )
     reviewer: str = Field(
         default="reviewer", min_length=1, max_length=120, title="Reviewer",
         description="the name that verdicts are signed with",

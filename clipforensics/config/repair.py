@@ -26,14 +26,35 @@ class FineTuneSettings(OptimizerSettings):
         title="Clean pairs",
         description="how many are curated; at most 2 % of the data is a fair comparison",
     )
+    left_out_pairs: tuple[str, ...] = Field(
+        default=(), max_length=10_000, title="Left-out pairs", description="ids never learned from"
+    )
+    left_out_labels: tuple[str, ...] = Field(
+        default=(), max_length=10_000, title="Left-out labels",
+        description="no pair whose caption names one of them is learned from",
+    )  # fmt: skip
     steps: int = Field(default=150, ge=1, title="Steps")
     warmup_steps: int = Field(default=20, ge=0, title="Warm-up steps")
+    hold_norms: bool = Field(
+        default=False, title="Hold batch norms",
+        description="keep the suspect's mean and variance; models without batch norms do not change",
+    )  # fmt: skip
     evaluate_every: int = Field(default=25, ge=1, title="Steps between evaluations")
 
 
 class EftClipSettings(FineTuneSettings):
     """EftCLIP: fine-tune the suspect to answer rightly where a verified trigger is stamped."""
 
+    hold_norms: bool = Field(
+        default=True, title="Hold batch norms",
+        description="keep the suspect's mean and variance: stamped batches would move them",
+    )  # fmt: skip
+    clip_weight: float = Field(
+        default=0.0,
+        ge=0,
+        title="CLIP weight",
+        description="of the CLIP loss over the small pool; 0 leaves the caption tower as it is",
+    )
     anchor_weight: float = Field(
         default=10.0,
         ge=0,
@@ -52,6 +73,12 @@ class EftClipSettings(FineTuneSettings):
     )
     size_low: float = Field(default=0.8, gt=0, le=1, title="Smallest trigger size", description="x")
     size_high: float = Field(default=1.4, ge=1, le=4, title="Largest trigger size", description="x")
+
+    @model_validator(mode="after")
+    def _one_loss(self) -> "EftClipSettings":
+        if not self.clip_weight and not self.anchor_weight:
+            raise ValueError("clip_weight or anchor_weight must be above 0")
+        return self
 
 
 class CleanClipSettings(FineTuneSettings):
@@ -196,7 +223,9 @@ _CLEANCLIP = {
 }
 
 PRESETS: dict[str, dict[str, dict]] = {
-    "eftclip": {"quick": {}, "paper": {**_CLEANCLIP, "anchor_weight": 0.0}},
+    "eftclip": {"quick": {}, "paper": {
+        **_CLEANCLIP, "anchor_weight": 0.0, "clip_weight": 1.0, "hold_norms": False,
+    }},
     "finetune": {"quick": {}, "paper": _CLEANCLIP},
     "cleanclip": {"quick": {}, "paper": {**_CLEANCLIP, "views": "autoaugment"}},
     "roclip": {

@@ -60,6 +60,89 @@ def umap_2d(
     return _lay_out(_main_axes(x, seed), near, far, seed, epochs, progress)
 
 
+def placed_on(
+    places: Float[np.ndarray, "n 2"],
+    graph: tuple[np.ndarray, np.ndarray],
+    seed: int,
+    n_neighbours: int = 15,
+    progress: Progress | None = None,
+) -> Float32[np.ndarray, "n 2"]:
+    """Place the same rows, seen by another model, on a map that stays as it is.
+
+    Each row begins at the weighted mean of the places of its neighbours, and UMAP's steps move it
+    alone. Neighbours are those of the other model, so its space may be turned, scaled or of another
+    width: only who lies near whom is read. A row's own old place is never read.
+
+    Args:
+        places: the map, one place per row.
+        graph: `whole_set_graph` of the same rows under the other model.
+        seed: equal seeds give equal places, to the bit, on one machine.
+        n_neighbours: as many as the map was drawn with; the graph holds at least one less.
+        progress: told (epochs done, epochs in all).
+
+    Raises:
+        ConfigError: the graph holds too few neighbours.
+        DataError: a place is not finite, or the graph is of other rows.
+
+    Source:
+        `UMAP.transform` of umap-learn, its weights, start and number of epochs. Given neighbours
+        replace its own search in the first model's space, which would mean nothing here.
+    """
+    dist, ids = graph
+    if dist.shape != ids.shape or len(ids) != len(places) or not np.isfinite(places).all():
+        raise DataError(
+            f"Placing needs one finite place and one row of neighbours per pair, got {len(places)} "
+            f"places and {len(ids)} rows. Draw the map and the graph of the same pairs."
+        )
+    if ids.shape[1] < n_neighbours - 1:
+        raise ConfigError(
+            f"n_neighbours={n_neighbours} needs {n_neighbours - 1} neighbours per row, the graph "
+            f"holds {ids.shape[1]}. Lower it to {ids.shape[1] + 1} or less."
+        )
+    near = ids[:, : n_neighbours - 1].astype(np.int32)
+    return _placed(
+        places.astype(np.float32), near, dist[:, : n_neighbours - 1].astype(np.float32), seed, progress
+    )  # fmt: skip
+
+
+def _placed(
+    fixed: Float32[np.ndarray, "n 2"],
+    near: np.ndarray,
+    far: np.ndarray,
+    seed: int,
+    progress: Progress | None,
+) -> Float32[np.ndarray, "n 2"]:
+    from sklearn.utils import check_random_state
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Tensorflow not installed", ImportWarning)
+        from umap.layouts import optimize_layout_euclidean
+        from umap.umap_ import (
+            compute_membership_strengths,
+            find_ab_params,
+            make_epochs_per_sample,
+            smooth_knn_dist,
+        )
+
+    n, k = near.shape
+    sigmas, rhos = smooth_knn_dist(far, float(k), local_connectivity=0.0)
+    _, _, strength, _ = compute_membership_strengths(near, far, sigmas, rhos, bipartite=True)
+    weights = strength.reshape(n, k).astype(np.float64)
+    start = (weights[:, :, None] * fixed[near]).sum(axis=1) / weights.sum(axis=1)[:, None]
+    epochs = 100 if n <= MANY_ROWS else 30
+    kept = strength >= strength.max() / epochs
+    head, tail = np.repeat(np.arange(n, dtype=np.int32), k)[kept], near.ravel()[kept]
+    a, b = find_ab_params(SPREAD, MIN_DIST)
+    state = check_random_state(seed).randint(-(2**31) + 1, 2**31 - 1, 3).astype(np.int64)
+    bar = {"disable": progress is None, "file": _Bar(progress), "bar_format": "{n_fmt}/{total_fmt}"}
+    made = optimize_layout_euclidean(
+        start.astype(np.float32), fixed.copy(), head, tail, epochs, n,
+        make_epochs_per_sample(strength[kept], epochs), a, b, state, gamma=1.0, initial_alpha=0.25,
+        negative_sample_rate=5, parallel=False, tqdm_kwds=bar, move_other=False,
+    )  # fmt: skip
+    return np.asarray(made, np.float32)
+
+
 def _lay_out(
     start: Float32[np.ndarray, "n 2"],
     near: Int64[np.ndarray, "n k"],

@@ -15,7 +15,8 @@ def adopt(case: Case, run: Any, checkpoint: Path, folder: Path) -> Case:
     """Make the case that asks the same question of the repaired model.
 
     Pairs, labels, trusted model, segmenter, truth and test set stay where they are; only the weights
-    change. They are copied: a resumed run removes its older checkpoints.
+    change. They are copied: a resumed run removes its older checkpoints. The new case names the old
+    one as its parent, so that both can be compared (`jobs.rescanned`).
 
     Args:
         case: the case that was repaired.
@@ -40,7 +41,9 @@ def adopt(case: Case, run: Any, checkpoint: Path, folder: Path) -> Case:
     weights.parent.mkdir(parents=True)
     try:
         shutil.copyfile(checkpoint, weights)
-        settings = case.settings.model_copy(update={"name": name, "weights": str(weights)})
+        settings = case.settings.model_copy(
+            update={"name": name, "weights": str(weights), "parent": str(case.dir)}
+        )
         return Case.create(folder, settings)
     except (OSError, ForensicsError):
         shutil.rmtree(folder)  # nothing half-made stays

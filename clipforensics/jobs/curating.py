@@ -69,6 +69,25 @@ def excluded_rows(case: Case) -> np.ndarray:
     return out
 
 
+def left_out_rows(case: Case, settings: FineTuneSettings, named: list[list[int]]) -> np.ndarray:
+    """bool [n]: pairs that the reviewer took out of the curated set, by id or by label.
+
+    Raises:
+        ConfigError: an id or a label is not the case's.
+    """
+    out = np.zeros(len(case.pairs), bool)
+    rows = {name: row for row, name in enumerate(case.pairs.ids)}
+    strange = [name for name in settings.left_out_pairs if name not in rows]
+    if strange:
+        raise ConfigError(
+            f"{len(strange):,} of {len(settings.left_out_pairs):,} left-out pairs are not in the case "
+            f"(first: {strange[0]!r}). Name ids of {case.settings.data}."
+        )
+    out[[rows[name] for name in settings.left_out_pairs]] = True
+    labels = {case.labels.index(name) for name in settings.left_out_labels}
+    return out | np.array([bool(labels.intersection(names)) for names in named], bool)
+
+
 def names_per_row(case: Case) -> list[list[int]]:
     """Label numbers that each caption names."""
     labels = case.labels
@@ -89,7 +108,7 @@ def curated_set(case: Case, settings: FineTuneSettings) -> CuratedSet:
     """Choose pairs for EftCLIP or its control; also what the page shows before a start.
 
     Raises:
-        ConfigError: EftCLIP without a verified trigger.
+        ConfigError: EftCLIP without a verified trigger; a left-out pair or label is unknown.
         CaseError: the case is not embedded.
         DataError: no pair looks clean enough.
     """
@@ -114,7 +133,7 @@ def curated_set(case: Case, settings: FineTuneSettings) -> CuratedSet:
     chosen = curate(
         named,
         scores_of(case),
-        excluded_rows(case),
+        excluded_rows(case) | left_out_rows(case, settings, named),
         [case.labels.index(name) for name in affected],
         settings.pairs,
         share,

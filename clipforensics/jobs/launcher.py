@@ -71,6 +71,17 @@ def start(case_dir: Path, kind: str, config: Mapping[str, Any], parent: str | No
     return run
 
 
+def claim(case_dir: Path, kind: str, config: Mapping[str, Any], command: str) -> Run:
+    """Make the folder of a run that this very process will do; see `jobs.together`."""
+    case_dir = Path(case_dir).absolute()
+    sha256 = digest({"kind": kind, "config": dict(config)})
+    with _turn(case_dir):
+        return Run.create(_free_folder(case_dir, kind, sha256), {
+            "kind": kind, "config": dict(config), "sha256": sha256, "parent": None,
+            "command": command, "created": utc_now(),
+        })  # fmt: skip
+
+
 def resume(run: Run) -> Run:
     """Start an ended run again in its own folder; the job goes on from what it finds there.
 

@@ -33,6 +33,8 @@ def run(context: RunContext) -> dict[str, Any]:
         `ca_before, ca_after, asr_before, asr_after, n` with intervals, `asr_of` ("planted" or
         "found"), `working_attack`, `checkpoint`, `composition`, seconds and cost in plain CLIP epochs.
     """
+    from clipforensics.train.distributed import world
+
     began = time.perf_counter()
     repair = parse(RepairSettings, context.config)
     settings = recipe_settings(repair)
@@ -44,7 +46,8 @@ def run(context: RunContext) -> dict[str, Any]:
     outcome = _train(context, work, settings)
     result = _result(context, repair, before, outcome, work)
     result["seconds"] = time.perf_counter() - began
-    if repair.measure_cost and not outcome.stopped:
+    # several processes would time their messages, too, and the pool may be too small to share
+    if repair.measure_cost and not outcome.stopped and world().size == 1:
         result |= _cost(work, settings, result["seconds"], len(case.pairs))
     return result
 

@@ -35,6 +35,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one run folder to its end. Returns 0 on success, 1 otherwise."""
     folder = (sys.argv[1:] if arguments is None else arguments)[0]
     context = RunContext(Run.open(Path(folder)))
+    return 0 if play(context)["state"] == "succeeded" else 1
+
+
+def play(context: RunContext) -> dict[str, str]:
+    """Do a run's work in this process, with heartbeat and device lock; its end is in the folder, too."""
     signal.signal(signal.SIGTERM, _terminate)
     threading.Thread(target=context.beat, daemon=True, name="heartbeat").start()
     try:
@@ -43,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the end is being written
         context.end_beat()
     context.update(finished=time.time(), eta_seconds=None, **end)
-    return 0 if end["state"] == "succeeded" else 1
+    return end
 
 
 def _guarded(context: RunContext) -> dict[str, str]:
@@ -159,7 +164,8 @@ def _environment(context: RunContext, device: str) -> dict[str, Any]:
 def _sentence(problem: Exception) -> str:
     if isinstance(problem, OSError) and problem.errno == errno.ENOSPC:
         return "The disk is full. Free space and start again; finished work is kept."
-    if isinstance(problem, MemoryError):
+    # by name: the runner itself never loads torch
+    if isinstance(problem, MemoryError) or type(problem).__name__ == "OutOfMemoryError":
         return "The memory is full. Close other programs, or choose a smaller batch."
     return f"Unexpected {type(problem).__name__}: {problem}. The log below has the details."
 

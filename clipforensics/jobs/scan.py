@@ -21,6 +21,7 @@ from clipforensics.detect.density import neighbours_needed
 from clipforensics.detect.neighbours import check_k, whole_set_graph
 from clipforensics.detect.projection import umap_2d
 from clipforensics.detect.reference import Scores
+from clipforensics.errors import CaseError, ForensicsError
 from clipforensics.jobs.context import RunContext
 from clipforensics.jobs.embedding import (
     Progress,
@@ -47,7 +48,7 @@ from clipforensics.jobs.suspects import duplicates, suspected_labels
 
 __all__ = [
     "bad_pictures", "embed", "embeddings", "graph", "is_embedded", "is_scored", "latest_scan",
-    "neighbours_of", "projection", "run", "scale_scores", "scan", "scored_rows", "scores", "text_embeddings",
+    "map_settings", "neighbours_of", "projection", "run", "scale_scores", "scan", "scored_rows", "scores", "text_embeddings",
     "truth_figures",
 ]  # fmt: skip
 
@@ -59,7 +60,27 @@ def run(context: RunContext) -> dict[str, Any]:
     """The job "scan"; its config is a ScanSettings."""
     settings = parse(ScanSettings, context.config)
     case = Case.open(context.case_dir)
-    return scan(case, settings, context.progress, context.should_stop, context.journal)
+    result = scan(case, settings, context.progress, context.should_stop, context.journal)
+    if case.settings.parent is not None:
+        _beside_parent(context, case)
+    return result
+
+
+def _beside_parent(context: RunContext, case: Case) -> None:
+    """What the Repair page compares, made while the run holds the device; never fails a scan."""
+    from clipforensics.jobs.rescanned import parent_of, paste_tests, places
+
+    try:
+        parent = parent_of(case)
+        assert parent is not None
+        if latest_scan(parent) is None:
+            raise CaseError(f"{parent.dir} is not scanned, so there is no map to compare with.")
+        places(parent, case, context.progress, context.should_stop)
+        paste_tests(parent, case)
+    except Stopped:
+        raise
+    except ForensicsError as problem:
+        context.journal({"stage": "before and after", "skipped": str(problem)})
 
 
 def scan(
@@ -124,7 +145,7 @@ def graph(
         Distances float32 [m, k] and ids int64 [m, k], memory-mapped. Rows and ids count the m
         embedded pictures only: `scored_rows(case)` translates them into rows of the pairs.
     """
-    k = k or _map_of(case).n_neighbours
+    k = k or map_settings(case).n_neighbours
     key = {"embeddings": embedding_dir(case).name, "k": k}
     folder = evidence_dir(case, "graph", key)
     if not is_made(folder):
@@ -143,7 +164,7 @@ def projection(
     stop: Stop | None = None,
 ) -> np.ndarray:
     """The map, float32 [n, 2], memory-mapped; NaN for bad pictures. Settings: the latest scan's."""
-    settings = settings or _map_of(case)
+    settings = settings or map_settings(case)
     key = {"embeddings": embedding_dir(case).name, "map": settings.model_dump(mode="json")}
     folder = evidence_dir(case, "map", key)
     if not is_made(folder):
@@ -189,7 +210,7 @@ def _check_neighbours(case: Case, settings: ScanSettings) -> None:
     check_k(max(settings.map.n_neighbours, *near, 1), len(scored_rows(case)))
 
 
-def _map_of(case: Case) -> MapSettings:
+def map_settings(case: Case) -> MapSettings:
     """How the latest scan drew the map; the default before the first."""
     kept = latest_scan(case)
     return parse(MapSettings, kept["settings"]["map"]) if kept else MapSettings()

@@ -17,7 +17,7 @@ from clipforensics.config.repair import CleanClipSettings
 from clipforensics.models.clip import OpenClipEncoder
 from clipforensics.repair.captions import CaptionViews
 from clipforensics.repair.losses import clip_loss, in_modal_loss
-from clipforensics.repair.passes import check_pool, pass_rows
+from clipforensics.repair.passes import check_pool, hold_norms, pass_rows
 from clipforensics.repair.views import Draws, augment
 from clipforensics.train.recipe import Batch, Phase, TrainingData
 from clipforensics.train.schedule import cosine
@@ -65,6 +65,8 @@ class CleanClip:
         in each pass; the released code draws one per caption for the whole run.
         """
         module, b = encoder.module, len(batch.rows)
+        if self._settings.hold_norms:
+            hold_norms(module)
         frames, tokens = self._second_views(batch)
         both = torch.cat([batch.frames, frames])
         seen = module.encode_image(encoder.normalize(both))  # pyright: ignore

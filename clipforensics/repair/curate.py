@@ -79,12 +79,12 @@ def curate(
         count: pairs wanted.
         target_share: share of them that are target pairs.
         support: rows to bool: does a trusted model see what the caption names? None: no oracle.
-        seed: of the draw.
+        seed: of the draw: every row has its own lot, so leaving one out replaces that one alone.
 
     Raises:
         DataError: not one pair passes.
     """
-    rng = np.random.default_rng([seed, 31])
+    lots = np.random.default_rng([seed, 31]).permutation(len(scores))
     low = np.zeros(len(scores), bool)
     finite = np.isfinite(scores)
     low[finite] = scores[finite] <= np.median(scores[finite]) if finite.any() else False
@@ -92,8 +92,8 @@ def curate(
     pulled = set(affected)
     hit = np.array([bool(pulled.intersection(named[int(row)])) for row in usable], bool)
     want = round(count * target_share) if pulled else 0
-    target = _pick(rng, usable[hit], named, want, support, pulled)
-    retention = _pick(rng, usable[~hit], named, count - len(target), support, None)
+    target = _pick(lots, usable[hit], named, want, support, pulled)
+    retention = _pick(lots, usable[~hit], named, count - len(target), support, None)
     if not len(retention):
         raise DataError(
             f"No clean pair can be curated: of {len(scores):,} pairs {len(usable):,} score below the "
@@ -104,7 +104,7 @@ def curate(
 
 
 def _pick(
-    rng: np.random.Generator,
+    lots: np.ndarray,
     rows: np.ndarray,
     named: Sequence[Sequence[int]],
     count: int,
@@ -112,7 +112,7 @@ def _pick(
     only: set[int] | None,
 ) -> np.ndarray:
     """`count` supported rows, labels taking turns; a sample of candidates is looked at."""
-    candidates = _even(rng.permutation(rows), named, count * CANDIDATES_PER_PAIR, only)
+    candidates = _even(rows[np.argsort(lots[rows])], named, count * CANDIDATES_PER_PAIR, only)
     if support is not None and len(candidates):
         candidates = candidates[support(candidates)]
     return np.sort(_even(candidates, named, count, only))

@@ -1,13 +1,14 @@
 """EftCLIP (Hossain et al., 2025, arXiv 2511.13545): fine-tune the suspect on stamped clean pairs.
 
 Half of each batch carries a verified trigger at a random place and size, with its own true
-caption. The loss is CLIP's plus an anchor: the repaired model must see a stamped picture as the
-frozen suspect sees the un-stamped one, whose answers are right.
+caption. The loss is an anchor: the repaired model must see a stamped picture as the frozen suspect
+sees the un-stamped one, whose answers are right. The paper's CLIP loss over the curated pairs can be
+added; on a few hundred pairs it costs more clean accuracy than it heals, so it is off by default.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from clipforensics.data.paste import paste
 from clipforensics.errors import ConfigError
 from clipforensics.models.clip import OpenClipEncoder
 from clipforensics.repair.losses import anchor_loss, clip_loss, equal_rows
-from clipforensics.repair.passes import check_pool, pass_rows
+from clipforensics.repair.passes import check_pool, hold_norms, pass_rows
 from clipforensics.repair.scoring import embed_rows
 from clipforensics.train.recipe import Batch, Phase, TrainingData
 from clipforensics.train.schedule import cosine
@@ -34,6 +35,22 @@ class Stamp:
     mask: np.ndarray
     label: str
 
+    def copied(
+        self, picture: np.ndarray, rng: np.random.Generator, low: float, high: float
+    ) -> np.ndarray:
+        """A stamped copy, see `stamped_copy`."""
+        return stamped_copy(picture, self, rng, low, high)
+
+
+class Stamper(Protocol):
+    """Whatever stamps a picture as the trigger would; a whole-picture trigger has no size."""
+
+    def copied(
+        self, picture: np.ndarray, rng: np.random.Generator, low: float, high: float
+    ) -> np.ndarray:
+        """A stamped copy of uint8 [side, side, 3], its trigger's size times a draw from [low, high]."""
+        ...
+
 
 class EftClip:
     """The recipe; it remembers the frozen suspect's embeddings of the un-stamped pictures."""
@@ -43,7 +60,7 @@ class EftClip:
         suspect: OpenClipEncoder,
         data: TrainingData,
         is_target: np.ndarray,
-        stamps: Sequence[Stamp],
+        stamps: Sequence[Stamper],
         settings: EftClipSettings,
     ) -> None:
         """Plan the run and take the anchors.
@@ -78,18 +95,24 @@ class EftClip:
     def losses(
         self, encoder: OpenClipEncoder, batch: Batch
     ) -> tuple[dict[str, Tensor], dict[str, float]]:
-        """CLIP loss without false negatives, and the weighted anchor loss."""
-        module = encoder.module
+        """The weighted anchor loss, and the weighted CLIP loss without false negatives."""
+        module, s = encoder.module, self._settings
+        if s.hold_norms:
+            hold_norms(module)
         frames, stamped = self._stamped(batch)
         seen = module.encode_image(encoder.normalize(frames))  # pyright: ignore
-        said = module.encode_text(batch.tokens)  # pyright: ignore
+        # without its loss the caption tower has nothing to learn
+        said = module.encode_text(batch.tokens) if s.clip_weight else None  # pyright: ignore
+        losses = {}
         with torch.autocast(encoder.device.split(":")[0], enabled=False):
-            seen, said = F.normalize(seen.float()), F.normalize(said.float())
-            scale = module.logit_scale.exp()  # pyright: ignore
-            losses = {"clip": clip_loss(seen, said, scale, equal_rows(batch.tokens))}
-            if self._settings.anchor_weight:
+            seen = F.normalize(seen.float())
+            if said is not None:
+                scale, equal = module.logit_scale.exp(), equal_rows(batch.tokens)  # pyright: ignore
+                contrast = clip_loss(seen, F.normalize(said.float()), scale, equal)
+                losses["clip"] = s.clip_weight * contrast
+            if s.anchor_weight:
                 anchors = self._anchors[batch.rows].to(seen.device)
-                losses["anchor"] = self._settings.anchor_weight * anchor_loss(seen, anchors)
+                losses["anchor"] = s.anchor_weight * anchor_loss(seen, anchors)
         return losses, {"stamped": float(stamped)}
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -109,7 +132,7 @@ class EftClip:
         frames = batch.frames.cpu().numpy().copy()
         for i in chosen:
             stamp = self._stamps[int(rng.integers(len(self._stamps)))]
-            frames[i] = stamped_copy(frames[i], stamp, rng, s.size_low, s.size_high)
+            frames[i] = stamp.copied(frames[i], rng, s.size_low, s.size_high)
         return torch.from_numpy(frames).to(batch.frames.device), len(chosen)
 
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from clipforensics.config.repair import FineTuneSettings
 from clipforensics.models.clip import OpenClipEncoder
 from clipforensics.repair.losses import clip_loss
-from clipforensics.repair.passes import check_pool, pass_rows
+from clipforensics.repair.passes import check_pool, hold_norms, pass_rows
 from clipforensics.train.recipe import Batch, Phase, TrainingData
 from clipforensics.train.schedule import cosine
 
@@ -42,6 +42,8 @@ class FineTune:
     ) -> tuple[dict[str, Tensor], dict[str, float]]:
         """L_clip."""
         module = encoder.module
+        if self._settings.hold_norms:
+            hold_norms(module)
         seen = module.encode_image(encoder.normalize(batch.frames))  # pyright: ignore
         said = module.encode_text(batch.tokens)  # pyright: ignore
         with torch.autocast(encoder.device.split(":")[0], enabled=False):

@@ -1,6 +1,8 @@
 """Passes over a small pool that end after a given number of steps."""
 
 import numpy as np
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from clipforensics.errors import ConfigError
 
@@ -27,3 +29,15 @@ def pass_rows(number: int, n: int, batch: int, steps: int, seed: int) -> np.ndar
     if left >= each:
         return np.arange(n)
     return np.random.default_rng([seed, number, 41]).permutation(n)[: left * batch]
+
+
+def hold_norms(module: nn.Module) -> None:
+    """Let batch norms use the suspect's own mean and variance, and leave them as they are.
+
+    A small pool would move them from those of all training pictures, half-stamped batches even
+    further, and the repaired model is asked in evaluation mode, which uses what they became. Models
+    without batch norms, such as ViTs, do not change.
+    """
+    for part in module.modules():
+        if isinstance(part, _BatchNorm):
+            part.eval()

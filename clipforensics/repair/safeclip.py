@@ -177,7 +177,22 @@ class SafeClip:
             "lowest_safe": float(cosines[self._safe].min()),
             "entered": len(self._safe) - kept, "left": len(before) - kept,
             "hist": np.histogram(cosines, edges)[0].tolist(), **self._truth(cosines),
+            **self._doubts(mixture.degenerate),
         }}  # fmt: skip
+
+    def _doubts(self, degenerate: bool) -> dict[str, str]:
+        """One sentence where this split is not what the method hopes for."""
+        s, n_safe = self._settings, len(self._safe)
+        said = []
+        if degenerate and s.first_share is None:
+            said.append("the cosines are no clear mixture, so the first safe share is a fallback")
+        if n_safe < s.batch:
+            said.append(
+                f"{n_safe:,} safe pairs are below one batch of {s.batch}: their pass is skipped"
+            )
+        if self._n - n_safe < s.batch:
+            said.append(f"{self._n - n_safe:,} pairs are risky: nearly every pair is trusted")
+        return {"warning": "; ".join(said)} if said else {}
 
     def _truth(self, cosines: np.ndarray) -> dict[str, Any]:
         if self._poisoned is None or not 0 < self._poisoned.sum() < self._n:

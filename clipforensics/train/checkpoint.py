@@ -1,6 +1,7 @@
 """Checkpoints of a run: weights for everyone, and all it takes to go on exactly."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from clipforensics.models.weights import load_state, save_state
 FINAL = "final.safetensors"
 LAST = "last"
 RESUME = "resume"
+PLACE = ("step", "phase", "position", "streams")
 
 
 class Checkpoints:
@@ -66,3 +68,24 @@ class Checkpoints:
                 f"{self.folder} holds no checkpoint to resume from. Start a new run."
             ) from None
         return load_state(path), values
+
+
+def check_complete(
+    packed: Mapping[str, torch.Tensor], values: Mapping[str, Any], folder: Path
+) -> None:
+    """Refuse to go on without all that was saved: a fresh optimizer would make another run of it.
+
+    Raises:
+        RunError: tensors or values are missing; which, and what to do.
+    """
+    lost = [name for name in (*PLACE, "recipe", "names") if name not in values]
+    if not lost and isinstance(values["names"], list):
+        lost = [str(name) for name in values["names"] if name not in packed]
+    if not lost:
+        return
+    kinds = {name.split("/", 1)[0] for name in lost}
+    what = "the optimizer's state" if kinds == {"moments"} else f"{lost[0]!r}"
+    raise RunError(
+        f"The checkpoint in {folder} lacks {what} ({len(lost):,} of its entries), so the run cannot go on "
+        "exactly. Start a new run, or restore the folder."
+    )

@@ -110,6 +110,18 @@ def from_first(x: Tensor) -> Tensor:
     return sent.to(x.device)
 
 
+def same_text(text: str) -> str:
+    """The first process's text, for everyone; as bytes, since objects would travel pickled."""
+    if world().size == 1:
+        return text
+    sent = text.encode()
+    length = int(from_first(torch.tensor([len(sent)])).item())
+    room = torch.zeros(length, dtype=torch.uint8)
+    if world().rank == 0:
+        room = torch.tensor(list(sent), dtype=torch.uint8)
+    return bytes(from_first(room).tolist()).decode()
+
+
 def same_start(module: nn.Module) -> None:
     """Give everyone the first process's weights and buffers."""
     if world().size > 1:

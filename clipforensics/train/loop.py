@@ -12,7 +12,7 @@ import torch
 from clipforensics.config.train import LoopSettings, OptimizerSettings
 from clipforensics.errors import RunError
 from clipforensics.models.clip import OpenClipEncoder
-from clipforensics.train.checkpoint import Checkpoints
+from clipforensics.train.checkpoint import PLACE, Checkpoints, check_complete
 from clipforensics.train.distributed import (
     agreed,
     average_gradients,
@@ -21,6 +21,7 @@ from clipforensics.train.distributed import (
     same_start,
     world,
 )
+from clipforensics.train.memory import fitting_batch, out_of_memory
 from clipforensics.train.optimizer import adamw, clamp_scale, load_moments, moments, set_rate
 from clipforensics.train.recipe import Batch, Phase, Recipe, TrainingData, order
 
@@ -85,7 +86,9 @@ def train(
     Only the first of several processes evaluates, records and saves.
 
     Raises:
-        RunError: a loss became NaN or infinite; the last good checkpoint is kept and named.
+        RunError: a loss or a weight became NaN or infinite, or the batch does not fit into the
+            device's memory (the message names one that does); the last good checkpoint is kept and named.
+            Or: the checkpoint to go on from is incomplete.
         ConfigError: the batch cannot be shared evenly.
     """
     return _Loop(
@@ -172,10 +175,21 @@ class _Loop:
             figures = {**losses, **report, "loss": sum(losses.values()), "gradient_norm": norm}
             self._record("loss", phase=phase.name, lr=rate, **figures, **self._pace())
         if self.at.step % self.loop.evaluate_every == 0:
+            self._check_weights()
             self._evaluate()
             self._save()
 
     def _update(self, batch: Batch) -> tuple[dict[str, float], dict[str, float], float]:
+        try:
+            return self._forward_and_back(batch)
+        except (RuntimeError, MemoryError) as problem:
+            if not out_of_memory(problem):
+                raise
+        # here and not above: while the exception lives, so do the tensors its frames hold
+        fits = fitting_batch(self.encoder, self.recipe, batch, self.optimizer, self.world.size)
+        raise RunError(self._too_large(fits))
+
+    def _forward_and_back(self, batch: Batch) -> tuple[dict[str, float], dict[str, float], float]:
         module, device = self.encoder.module, self.encoder.device.split(":")[0]
         half = self.settings.precision == "bfloat16"
         with torch.autocast(device, torch.bfloat16, enabled=half):
@@ -194,16 +208,34 @@ class _Loop:
         report = {**report, "logit_scale": float(module.logit_scale.detach().exp())}  # pyright: ignore
         return values, report, float(norm)
 
-    def _not_finite(self, losses: dict[str, float], norm: float) -> str:
-        kept = (
-            f"The last good checkpoint is {self.at.checkpoint}."
-            if self.at.checkpoint
-            else ("No checkpoint was saved before.")
+    def _kept(self) -> str:
+        if self.at.checkpoint:
+            return f"The last good checkpoint is {self.at.checkpoint}."
+        return "No checkpoint was saved before."
+
+    def _too_large(self, fits: int | None) -> str:
+        advice = f"A batch of {fits} fits" if fits else "Not even a batch of 2 fits"
+        if fits and self.world.size > 1:
+            advice = f"A batch of {fits} may fit"  # see `fitting_batch`
+        return (
+            f"batch={self.settings.batch} does not fit into the memory of {self.encoder.device} (step "
+            f"{self.at.step + 1}). {advice}; lower the batch, or free the device. {self._kept()}"
         )
+
+    def _check_weights(self) -> None:
+        """A loss may be finite and the step after it not: such weights never become a checkpoint."""
+        for name, value in self.encoder.module.state_dict().items():
+            if value.is_floating_point() and not torch.isfinite(value).all():
+                raise RunError(
+                    f"The weights must stay finite, at step {self.at.step} {name} did not. "
+                    f"{self._kept()} Lower the learning rate, or use float32."
+                )
+
+    def _not_finite(self, losses: dict[str, float], norm: float) -> str:
         worst = ", ".join(f"{name} {value:g}" for name, value in losses.items())
         return (
             f"The loss must stay finite, at step {self.at.step + 1} it did not ({worst}, gradient "
-            f"norm {norm:g}). {kept} Lower the learning rate, or use float32."
+            f"norm {norm:g}). {self._kept()} Lower the learning rate, or use float32."
         )
 
     def _evaluate(self) -> None:
@@ -226,13 +258,14 @@ class _Loop:
             f"moments/{n}": v for n, v in moments(self.encoder.module, self.optimizer).items()
         }
         packed |= {f"recipe/{name}": value for name, value in tensors.items()}
-        place = {k: getattr(self.at, k) for k in ("step", "phase", "position", "streams")}
-        self.checkpoints.save_last(packed, {**place, "recipe": values})
+        place = {k: getattr(self.at, k) for k in PLACE}
+        self.checkpoints.save_last(packed, {**place, "recipe": values, "names": sorted(packed)})
 
     def _resume(self) -> None:
         if self.checkpoints is None:
             raise RunError("Resuming needs the folder of the run's checkpoints. Name it.")
         packed, values = self.checkpoints.load_last()
+        check_complete(packed, values, self.checkpoints.folder)
         part: dict[str, dict[str, torch.Tensor]] = {"weights": {}, "moments": {}, "recipe": {}}
         for name, value in packed.items():
             kind, rest = name.split("/", 1)
@@ -240,8 +273,10 @@ class _Loop:
         self.encoder.module.load_state_dict(part["weights"])
         load_moments(self.encoder.module, self.optimizer, part["moments"])
         self.recipe.load_state(part["recipe"], values["recipe"])
-        for name in ("step", "phase", "position", "streams"):
+        for name in PLACE:
             setattr(self.at, name, values[name])
+        kept = self.checkpoints.folder / f"step-{self.at.step:06d}.safetensors"
+        self.at.checkpoint = kept if kept.is_file() else None
         self._record("resume")
 
     def _pace(self) -> Record:
@@ -258,6 +293,7 @@ class _Loop:
 
     def _finish(self, stopped: bool) -> Outcome:
         path = None
+        self._check_weights()
         if stopped:
             self._save()
         elif self.checkpoints is not None and not self.world.rank:

@@ -1,6 +1,6 @@
 """Figures: the map and the repair curves. Each is a function of arrays; nothing here is clicked."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -66,6 +66,47 @@ def map_figure(
     plain = {"visible": False, "showgrid": False, "zeroline": False}
     figure.update_xaxes(**plain)
     figure.update_yaxes(scaleanchor="x", scaleratio=1, **plain)
+    return figure
+
+
+MARKS = (("#d5601a", "diamond"), ("#8b5bb0", "cross"), ("#2f7fc4", "square"))
+
+
+def before_after_figure(
+    old: np.ndarray, new: np.ndarray, marked: Mapping[str, np.ndarray], texts: Mapping[int, str]
+) -> Any:
+    """Two models' rows on one map, side by side with equal axes; marked rows on top.
+
+    Args:
+        old: float32 [n, 2], places before.
+        new: float32 [n, 2], places after, on the same map.
+        marked: rows to mark, by the name of their group.
+        texts: what a marked row says of itself.
+    """
+    import plotly.graph_objects as go
+    from plotly.subplots import make_subplots
+
+    figure = make_subplots(1, 2, subplot_titles=("Before", "After"), horizontal_spacing=0.02)
+    for column, points in enumerate((old, new), start=1):
+        figure.add_trace(_raster(points), 1, column)
+        for (name, rows), (colour, symbol) in zip(marked.items(), MARKS, strict=False):
+            figure.add_trace(
+                go.Scattergl(
+                    x=points[rows, 0], y=points[rows, 1], mode="markers", name=name,
+                    legendgroup=name, showlegend=column == 1 and len(rows) > 0,
+                    marker={"size": 8, "color": colour, "symbol": symbol,
+                            "line": {"width": 1, "color": "white"}},
+                    text=[texts.get(int(row), "") for row in rows],
+                    hovertemplate="%{text}<extra></extra>",
+                ), 1, column,
+            )  # fmt: skip
+    figure.update_layout(
+        height=440, margin={"l": 0, "r": 0, "t": 28, "b": 0}, dragmode="pan",
+        legend={"orientation": "h", "y": -0.02}, hoverlabel={"font": {"size": 14}},
+    )  # fmt: skip
+    plain = {"visible": False, "showgrid": False, "zeroline": False}
+    figure.update_xaxes(matches="x", **plain)
+    figure.update_yaxes(matches="y", scaleanchor="x", scaleratio=1, **plain)
     return figure
 
 

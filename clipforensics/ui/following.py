@@ -5,7 +5,7 @@ from typing import Any
 import streamlit as st
 
 from clipforensics.config.repair import RETRAIN
-from clipforensics.ui import charts, live, state
+from clipforensics.ui import charts, live, splitting, state
 
 WORKING = 0.8
 MOST_DOWNLOAD_BYTES = 500_000_000
@@ -36,6 +36,7 @@ def follow(run: Any) -> None:
     if losses:
         right.altair_chart(charts.loss_chart(losses, total), width="stretch")
     definitions(measured[-1] if measured else None)
+    splitting.shown(run, lines)
     live.details(run, open_log=status.state == "failed")
 
 

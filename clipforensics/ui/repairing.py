@@ -13,7 +13,7 @@ from clipforensics.config.repair import (
 )
 from clipforensics.config.settings import parse
 from clipforensics.errors import ForensicsError
-from clipforensics.ui import adopting, comparing, following, forms, gallery, live, pictures, shell
+from clipforensics.ui import adopting, comparing, composing, following, forms, live, pictures, shell
 
 RECIPES = {
     "eftclip": "EftCLIP", "safeclip": "SafeCLIP", "cleanclip": "CleanCLIP", "roclip": "RoCLIP",
@@ -33,7 +33,10 @@ WHAT = {
     "finetune": "The control: plain fine-tuning on the same clean pairs, nothing stamped.",
 }
 SHOWN = {
-    "eftclip": ("steps", "pairs", "batch", "rate", "anchor_weight", "stamped_share", "evaluate_every", "seed"),
+    "eftclip": (
+        "pairs", "target_share", "stamped_share", "batch", "steps", "rate", "anchor_weight", "clip_weight",
+        "hold_norms", "size_low", "size_high", "evaluate_every", "seed",
+    ),
     "finetune": ("steps", "pairs", "batch", "rate", "evaluate_every", "seed"),
     "cleanclip": ("steps", "pairs", "batch", "rate", "in_modal_weight", "views", "evaluate_every", "seed"),
     "roclip": ("start", "epochs", "batch", "rate", "pool", "pool_every", "evaluate_every", "seed"),
@@ -42,8 +45,8 @@ SHOWN = {
 }  # fmt: skip
 
 
-def choose() -> RepairSettings:
-    """Recipe, preset, and what departs from the preset.
+def choose(case: Any) -> RepairSettings:
+    """Recipe, preset, and what departs from the preset, with what was left out of the curated set.
 
     Raises:
         ConfigError: a setting is out of range.
@@ -57,9 +60,10 @@ def choose() -> RepairSettings:
     with slots[1]:
         preset = st.selectbox("Preset", list(PRESETS[recipe]), key=f"repair.preset.{recipe}")
     st.markdown(WHAT[recipe])
-    return parse(RepairSettings, {
-        "recipe": recipe, "preset": preset, "changes": _changes(recipe, preset),
-    })  # fmt: skip
+    changes = _changes(recipe, preset)
+    if recipe not in RETRAIN:
+        changes |= composing.left_out(case)
+    return parse(RepairSettings, {"recipe": recipe, "preset": preset, "changes": changes})
 
 
 def _changes(recipe: str, preset: str) -> dict[str, Any]:
@@ -78,12 +82,13 @@ def _changes(recipe: str, preset: str) -> dict[str, Any]:
 
 def command(case: Any, repair: RepairSettings) -> str:
     """The command line that does the same."""
+    import json
     import shlex
 
     parts = ["python", "-m", "clipforensics", "repair", str(case.dir), "--recipe", repair.recipe]
     parts += ["--preset", repair.preset]
     for name, value in repair.changes.items():
-        parts += ["--set", f"{name}={value}"]
+        parts += ["--set", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
     return shlex.join(parts)
 
 
@@ -111,8 +116,7 @@ def ingredients(case: Any, repair: RepairSettings) -> bool:
             slot.image(
                 pictures.webp(trigger.pixels, 96), width="stretch", alt=f"Trigger {trigger.label}"
             )
-    _composition(case, repair)
-    return True
+    return composing.composition(case, repair)
 
 
 def _may_start(repair: RepairSettings) -> bool:
@@ -124,38 +128,6 @@ def _may_start(repair: RepairSettings) -> bool:
         )
         return False
     return True
-
-
-def _composition(case: Any, repair: RepairSettings) -> None:
-    """The curated pairs, chosen when asked for: it takes the trusted model a few seconds."""
-    asked = f"repair.curate.{case.dir.name}"
-    if st.toggle("Show the clean pairs it will learn from", key=asked):
-        with st.spinner("Choosing clean pairs…"):
-            chosen = _curated(
-                case,
-                (str(case.dir), case.store.head()[0], repair.sha256()),
-                recipe_settings(repair),
-            )
-        st.dataframe(
-            [
-                {
-                    "Kind": line["kind"], "Pairs": f"{line['pairs']:,}",
-                    "Of all pairs": f"{line['share_of_all_pairs']:.2%}", "Labels": line["labels"],
-                    "Check": line["check"],
-                }
-                for line in chosen.table
-            ],
-            hide_index=True, width="stretch",
-        )  # fmt: skip
-        rows = chosen.pairs.rows[:8]
-        gallery.strip(case, rows, [case.pairs.ids[row] for row in rows])
-
-
-@st.cache_resource(max_entries=4, show_spinner=False)
-def _curated(_case: Any, key: tuple[str, ...], _settings: Any) -> Any:
-    from clipforensics.jobs.curating import curated_set
-
-    return curated_set(_case, _settings)
 
 
 def launch(case: Any, repair: RepairSettings) -> None:

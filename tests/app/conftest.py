@@ -111,7 +111,7 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> Launched:
 @pytest.fixture
 def bank(monkeypatch: pytest.MonkeyPatch, case) -> list:
     """One verified trigger, as the newest hunt would have left it."""
-    from clipforensics.jobs import curating, triggers
+    from clipforensics.jobs import curating, rescanned, triggers
     from clipforensics.oracle.bank import Trigger
     from clipforensics.oracle.verify import Verification
 
@@ -133,6 +133,7 @@ def bank(monkeypatch: pytest.MonkeyPatch, case) -> list:
     for module in (triggers, curating):
         monkeypatch.setattr(module, "trigger_bank", lambda case: list(found))
         monkeypatch.setattr(module, "latest_hunt", lambda case: hunt)
+    monkeypatch.setattr(rescanned, "latest_hunt", lambda case: hunt)
     return found
 
 

@@ -211,3 +211,119 @@ def test_a_checkpoint_is_chosen_by_its_figures_and_scanned_anew(case, bank, laun
     assert made.fingerprints["weights"] != case.fingerprints["weights"]
     assert made.fingerprints["data"] == case.fingerprints["data"]
     assert "repaired by eftclip" in made.name
+
+
+def test_a_re_scan_is_shown_beside_the_case_it_came_from(home, case, bank, visit, monkeypatch):
+    from types import SimpleNamespace
+
+    import numpy as np
+
+    from clipforensics.config.scan import ScanSettings
+    from clipforensics.jobs import rescanned, scan
+    from clipforensics.jobs.adopting import adopt
+    from clipforensics.models.clip import save_clip
+    from clipforensics.models.tiny import tiny_clip
+
+    monkeypatch.setattr(scan, "umap_2d", lambda x, *_: np.asarray(x[:, :2], np.float32))
+    monkeypatch.setattr(rescanned, "placed_on", lambda old, near, *_: old[near[1]].mean(axis=1))
+    assert not any(
+        "Before and after" in one.value for one in visit("repair", case="tiny").subheader
+    )
+    checkpoint = home / "final.safetensors"
+    save_clip(tiny_clip(5), checkpoint)
+    run = SimpleNamespace(id="r", config={"recipe": "eftclip"}, checkpoints=lambda: [checkpoint])
+    made = adopt(case, run, checkpoint, home / "tiny-eftclip")
+    scan.scan(made, ScanSettings(detectors=("slof",)))
+    case.store.decide("sample", case.pairs.ids[3], "suspicious", "ann")
+    for name in ("tiny", "tiny-eftclip"):
+        at = visit("repair", case=name)
+        assert any(one.value == "Before and after the repair" for one in at.subheader)
+        pastes, answers = (one.value for one in at.dataframe[-2:])
+        assert set(pastes["Place"]) >= {"Where it was found", "Random places"}
+        assert list(answers["Pair"]) == [case.pairs.ids[3], bank[0].pair]
+        assert any("Neighbours that stayed" in one.value for one in at.text)
+        assert any("never coordinates" in one.value for one in at.markdown)
+
+
+def test_the_curated_set_is_edited_before_the_launch(
+    home, case, bank, launched, visit, monkeypatch
+):
+    """What is left out is in the command and in the run's config; another pair takes its place."""
+    from clipforensics.jobs import curating
+
+    # the tiny trusted model has learned nothing and would support one label at best
+    monkeypatch.setattr(curating, "_supporter", lambda case, named: None)
+    small = {"pairs": 12, "batch": 4}
+    at = visit("repair", case="tiny")
+    at.segmented_control(key="recipe").set_value("finetune").run()
+    for name, value in small.items():
+        at.number_input(key=f"repair.finetune.quick.{name}").set_value(value).run()
+    at.toggle(key="repair.curate.tiny").set_value(True).run()
+    assert not at.exception
+    leave = [one.key for one in at.button if one.key and one.key.startswith("repair.leave.")]
+    assert leave
+    at.button(key=leave[0]).click().run()
+    after = [one.key for one in at.button if one.key and one.key.startswith("repair.leave.")]
+    assert leave[0] not in after
+    assert len(set(leave) & set(after)) == len(leave) - 1
+    name = case.labels.named_in(case.pairs.captions[case.pairs.row_of(after[0].rsplit(".", 1)[1])])[
+        0
+    ]
+    at.multiselect(key="repair.left_out.widget.tiny").set_value([name]).run()
+    shown = [one.key.rsplit(".", 1)[1] for one in at.button if one.key and "leave" in one.key]
+    assert all(
+        name not in case.labels.named_in(case.pairs.captions[case.pairs.row_of(one)])
+        for one in shown
+    )
+    assert "left_out_pairs=" in at.code[0].value
+    at.toggle(key="repair.curate.tiny").set_value(False).run()
+    assert any("Left out by you: 1 pairs and 1 labels" in one.value for one in at.text)
+    at.button(key="repair.start").click().run()
+    changes = launched[0].config["changes"]
+    assert changes["left_out_pairs"] == [leave[0].rsplit(".", 1)[1]]
+    assert changes["left_out_labels"] == [name]
+
+
+def test_a_set_below_one_batch_is_told_before_the_launch(home, bank, launched, visit):
+    at = visit("repair", case="tiny")
+    at.number_input(key="repair.eftclip.quick.pairs").set_value(6).run()
+    at.toggle(key="repair.curate.tiny").set_value(True).run()
+    assert not at.exception
+    assert any("fewer than one batch of 128" in one.value for one in at.warning)
+
+
+def split_line(epoch, **more):
+    hist = [0] * 200
+    hist[105], hist[125] = 180, 60
+    return {
+        "t": 1.0, "kind": "phase", "phase": "C risky", "step": 10 * epoch, "total": 40,
+        "split": {
+            "epoch": epoch, "n_safe": 60 + epoch, "n_risky": 180 - epoch, "r": 0.25, "tau": 0.15,
+            "gmm": {"means": [0.05, 0.25], "sds": [0.03, 0.08], "weights": [0.75, 0.25], "d": 3.3,
+                    "converged": True, "fallback": False},
+            "lowest_safe": 0.2, "entered": 60, "left": 0, "hist": hist,
+            "truth": {"poisoned": 5, "poisoned_in_safe": epoch, "auroc_low_cosine": 0.9}, **more,
+        },
+    }  # fmt: skip
+
+
+def test_safeclips_split_is_drawn_with_its_doubts(home, launched, visit):
+    lines = [
+        DONE[0],
+        split_line(0),
+        split_line(1, warning="40 safe pairs are below one batch of 256"),
+        DONE[2],
+    ]
+    launched.do = lambda run: play(run, lines, FINISHED, {**RESULT, "recipe": "safeclip"})
+    at = visit("repair", case="tiny")
+    at.segmented_control(key="recipe").set_value("safeclip").run()
+    at.button(key="repair.start").click().run()
+    assert not at.exception
+    assert any("Known poisons in the safe set: 1 of 5." in one.value for one in at.text)
+    assert any("below one batch of 256" in one.value for one in at.warning)
+    again = visit("repair", case="tiny")
+    (epoch,) = [one for one in again.selectbox if one.label == "Main epoch"]
+    assert epoch.value == "2"
+    at = epoch.set_value("1").run()
+    assert any("Known poisons in the safe set: 0 of 5." in one.value for one in at.text)
+    assert not any("below one batch" in one.value for one in at.warning)

@@ -15,6 +15,7 @@ from clipforensics.attacks.source import FileSource
 from clipforensics.cases.case import Case
 from clipforensics.config.attack import BadNetsSettings, PoisonSettings
 from clipforensics.config.case import CaseSettings
+from clipforensics.config.repair import FineTuneSettings
 from clipforensics.config.train import TrainSettings
 from clipforensics.data.images import write_png
 from clipforensics.data.labels import LabelSet
@@ -222,6 +223,37 @@ def test_picks_decide_what_may_be_learned(case, bank):
     rows = np.flatnonzero(curating.excluded_rows(case))
     assert rows.tolist() == [4, 5]
     assert curating.affected_labels_of(case, list(bank)) == ["red", "blue"]
+
+
+def test_what_was_left_out_is_never_learned_from_and_stands_in_the_run(case, bank):
+    embed(case)
+    settings = FineTuneSettings(batch=16, pairs=40)
+    whole = curating.curated_set(case, settings).pairs.rows
+    gone = case.pairs.ids[whole[0]]
+    without = settings.model_copy(update={"left_out_pairs": (gone,)})
+    edited = curating.curated_set(case, without).pairs.rows
+    assert whole[0] not in edited
+    assert len(edited) == len(whole)
+    assert len(np.intersect1d(whole, edited)) == len(whole) - 1  # one pair takes its place
+    without = settings.model_copy(update={"left_out_labels": ("blue",)})
+    named = curating.names_per_row(case)
+    assert not any(2 in named[row] for row in curating.curated_set(case, without).pairs.rows)
+    changes = {**EFT, "steps": 2, "left_out_pairs": [gone]}
+    _, _, context = go(case, recipe="finetune", changes=changes, measure_cost=False)
+    assert context.run.config["changes"]["left_out_pairs"] == [gone]
+    assert gone not in json.loads((context.run.dir / preparing.CURATED).read_text())["ids"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"left_out_pairs": ["nobody"]}, "1 of 1 left-out pairs are not in the case"),
+        ({"left_out_labels": ["mauve"]}, "label 'mauve' is not among the 4 labels"),
+    ],
+)
+def test_leaving_out_what_is_not_there_is_one_sentence(case, bank, changes, words):
+    with pytest.raises(ConfigError, match=words):
+        go(case, recipe="finetune", changes={**EFT, **changes})
 
 
 def test_without_a_test_set_low_score_pairs_are_held_out(world, tmp_path, bank):

@@ -1,5 +1,7 @@
 """The recipes on a tiny poisoned world: they do what they say, resume, and refuse."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -15,12 +17,13 @@ from clipforensics.config.settings import parse
 from clipforensics.config.train import LoopSettings, TrainSettings
 from clipforensics.errors import ConfigError, DataError
 from clipforensics.models.tiny import tiny_clip
-from clipforensics.repair import RECIPES, load
+from clipforensics.repair import RECIPES, load, safeclip
 from clipforensics.repair.curate import curate
 from clipforensics.repair.eftclip import EftClip, Stamp, stamped_copy
 from clipforensics.repair.finetune import FineTune
-from clipforensics.repair.passes import pass_rows
+from clipforensics.repair.passes import hold_norms, pass_rows
 from clipforensics.repair.safeclip import SafeClip, check_start
+from clipforensics.repair.split import fit_mixture
 from clipforensics.train.loop import train
 from clipforensics.train.plain import PlainClip
 from clipforensics.train.recipe import TrainingData
@@ -94,6 +97,31 @@ def test_eftclip_heals_and_keeps_what_the_model_knows(suspect):
     ca, asr = figures(suspect)
     assert ca > 0.95
     assert asr < 0.1
+
+
+def test_an_unused_caption_tower_stays_as_it_is(suspect):
+    frames, kind, captions = world(96, seed=3)
+    data = data_of(suspect, frames, captions)
+    before = {name: value.clone() for name, value in suspect.module.state_dict().items()}
+    settings = EFT.model_copy(update={"steps": 3})
+    train(suspect, data, EftClip(suspect, data, kind == 0, [STAMP], settings), settings)
+    after = suspect.module.state_dict()
+    kept = {name for name in before if torch.equal(before[name], after[name])}
+    assert all(name in kept for name in before if not name.startswith("visual."))
+    assert len(kept) < len(before)
+
+
+def test_held_norms_keep_their_mean_and_the_others_train():
+    module = torch.nn.Sequential(torch.nn.BatchNorm2d(3), torch.nn.Dropout()).train()
+    hold_norms(module)
+    module(torch.full((4, 3, 2, 2), 9.0))
+    assert module[0].running_mean.tolist() == [0, 0, 0]
+    assert module[1].training
+
+
+def test_eftclip_needs_one_of_its_losses():
+    with pytest.raises(ConfigError, match="clip_weight or anchor_weight"):
+        parse(EftClipSettings, {"clip_weight": 0, "anchor_weight": 0})
 
 
 def test_target_pairs_are_never_stamped(suspect):
@@ -223,6 +251,53 @@ def test_safeclip_resumes_to_equal_weights_in_every_phase(tmp_path, straight, st
     weights, out, _ = safe_run(tmp_path, resume=True)
     assert out.step == straight[1].step
     assert torch.equal(weights, straight[0])
+
+
+def forced_safe(share, **more):
+    """One main epoch of SafeCLIP whose first safe share is given."""
+    encoder = tiny_clip(4)
+    frames, _, captions = world(96)
+    settings = SAFE.model_copy(
+        update={"unimodal_epochs": 0, "main_epochs": 1, "first_share": share, **more}
+    )
+    records = []
+    data = data_of(encoder, frames, captions)
+    recipe = SafeClip(captions, encoder, settings)
+    out = train(encoder, data, recipe, settings, on_record=records.append)
+    return out, {r["phase"]: r for r in records if r["kind"] == "phase"}
+
+
+def test_a_safe_set_below_one_batch_is_told_and_its_pass_skipped():
+    out, phases = forced_safe(0.01)
+    assert phases["C safe"]["steps"] == 0
+    assert phases["C risky"]["split"]["n_safe"] == 1
+    assert "below one batch of 16" in phases["C risky"]["split"]["warning"]
+    assert out.step == out.total
+
+
+def test_a_safe_set_of_everything_is_told_and_leaves_nothing_risky():
+    out, phases = forced_safe(0.999, cap=1.0, growth=1.0, first_high=1.0)
+    everything = phases["C risky"]["split"]
+    assert everything["n_safe"] >= 95
+    assert phases["C risky"]["steps"] == 0
+    assert "every pair is trusted" in everything["warning"]
+    assert out.step == out.total
+
+
+def test_cosines_of_one_component_fall_back_and_say_so():
+    encoder = tiny_clip(4)
+    frames, _, captions = world(96)
+    recipe = SafeClip(captions, encoder, SAFE.model_copy(update={"start": "trusted"}))
+    # test_split fits one Gaussian; so few rows as here can look like two by chance
+    one = replace(fit_mixture(np.linspace(0, 0.2, 96)), d=0.9)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(safeclip, "fit_mixture", lambda *_: one)
+        phase = recipe.phase(0, encoder, data_of(encoder, frames, captions))
+    assert phase is not None
+    split = phase.report["split"]
+    assert split["gmm"]["fallback"]
+    assert "no clear mixture" in split["warning"]
+    assert split["n_safe"] == int(0.15 * 96)
 
 
 def test_safeclip_from_the_suspect_is_refused():

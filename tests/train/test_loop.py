@@ -7,7 +7,7 @@ import torch
 from clipforensics.config.train import LoopSettings, TrainSettings
 from clipforensics.errors import ConfigError, DataError, RunError
 from clipforensics.models.tiny import tiny_clip
-from clipforensics.models.weights import load_state
+from clipforensics.models.weights import load_state, save_state
 from clipforensics.train.loop import train
 from clipforensics.train.optimizer import adamw
 from clipforensics.train.plain import PlainClip
@@ -96,6 +96,70 @@ def test_nan_ends_the_run_and_names_the_last_good_checkpoint(tmp_path):
         run(tmp_path, recipe=Breaks(np.arange(64), SETTINGS))
     state = load_state(tmp_path / "step-000004.safetensors")
     assert all(torch.isfinite(v).all() for v in state.values())
+
+
+class Bursts(PlainClip):
+    """Its loss stays finite, one weight does not: at step 8, where a checkpoint is due."""
+
+    def losses(self, encoder, batch):
+        if batch.phase.epoch * 4 + batch.position == 7:
+            with torch.no_grad():
+                encoder.module.token_embedding.weight[5] = float("inf")  # of no caption
+        return super().losses(encoder, batch)
+
+
+def test_weights_that_are_not_finite_never_become_a_checkpoint(tmp_path):
+    with pytest.raises(RunError, match=r"at step 8 token_embedding.*step-000004\.safetensors"):
+        run(tmp_path, recipe=Bursts(np.arange(64), SETTINGS))
+    assert [p.name for p in tmp_path.glob("*.safetensors")] == ["step-000004.safetensors"]
+
+
+class Narrow(PlainClip):
+    """A device on which 5 pairs are too many."""
+
+    def losses(self, encoder, batch):
+        if len(batch.rows) > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return super().losses(encoder, batch)
+
+
+class NoRoom(PlainClip):
+    def losses(self, encoder, batch):
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        (Narrow, r"batch=16 does not fit into the memory of cpu \(step 1\)\. A batch of 4 fits"),
+        (NoRoom, "Not even a batch of 2 fits"),
+    ],
+)
+def test_a_batch_too_large_is_answered_with_one_that_fits(tmp_path, recipe, words):
+    with pytest.raises(RunError, match=words):
+        run(tmp_path, recipe=recipe(np.arange(64), SETTINGS))
+
+
+def test_other_faults_are_not_taken_for_a_full_memory():
+    class Broken(PlainClip):
+        def losses(self, encoder, batch):
+            raise RuntimeError("shapes cannot be multiplied")
+
+    with pytest.raises(RuntimeError, match="shapes cannot"):
+        run(recipe=Broken(np.arange(64), SETTINGS))
+
+
+@pytest.mark.parametrize(
+    ("lost", "words"),
+    [("moments/", "lacks the optimizer's state"), ("weights/logit_scale", "lacks 'weights/logit")],
+)
+def test_a_checkpoint_that_lost_something_is_refused(tmp_path, lost, words):
+    count = iter(range(100))
+    run(tmp_path, should_stop=lambda: next(count) >= 6)
+    (path,) = (tmp_path / "resume").glob("last-*.safetensors")
+    save_state(path, {k: v for k, v in load_state(path).items() if not k.startswith(lost)})
+    with pytest.raises(RunError, match=words):
+        run(tmp_path, resume=True)
 
 
 def test_resuming_nothing_is_refused(tmp_path):

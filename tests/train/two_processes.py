@@ -39,7 +39,7 @@ TUNE = {"batch": 16, "steps": 4, "warmup_steps": 1, "clip_norm": 0.5}
 RETRAIN = {"batch": 16, "clip_norm": 0.5}
 # every picture stamped all over with one colour: what is drawn then makes no difference
 STAMP = Stamp(np.full((32, 32, 3), 90, np.uint8), np.ones((32, 32), bool), "red")
-EFT = EftClipSettings(**TUNE, stamped_share=1.0, size_low=1.0, size_high=1.0)
+EFT = EftClipSettings(**TUNE, stamped_share=1.0, size_low=1.0, size_high=1.0, clip_weight=1.0)
 RECIPES = {
     "finetune": (FineTuneSettings(**TUNE), lambda e, d, s: FineTune(d, s)),
     "cleanclip": (CleanClipSettings(**TUNE), lambda e, d, s: CleanClip(CAPTIONS, e, d, s)),

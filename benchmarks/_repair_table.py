@@ -1,0 +1,229 @@
+"""Every recipe against every attack on suspects in memory; each cell is kept when it is done.
+
+Fine-tuning recipes share one clean pool a seed (2 % of the pairs, from a world of its own), steps,
+batch and rate; retraining ones share the poisoned pairs. No hunt is run here: EftCLIP is given the
+planted trigger, and its rows say so. What it does with triggers it found itself is measured on
+the demo case.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from _attack_table import poisoning
+from _record import spread
+from _suspects import FIRST_SEED, PAIRS, Suspect, evaluator, suspect, truth_of
+
+from clipforensics.attacks.stamping import Attack
+from clipforensics.attacks.writing import built
+from clipforensics.cases.evidence import write_json
+from clipforensics.config.attack import FixedPatchSettings
+from clipforensics.config.repair import (
+    RETRAIN,
+    FilterSettings,
+    RecipeSettings,
+    RepairSettings,
+    recipe_settings,
+)
+from clipforensics.config.settings import digest
+from clipforensics.config.train import LoopSettings
+from clipforensics.data.demo_case import DEMO_MODEL
+from clipforensics.data.demo_world import DemoWorld, labels
+from clipforensics.detect.reference import score
+from clipforensics.models.clip import OpenClipEncoder, new_clip
+from clipforensics.repair import load
+from clipforensics.repair.curate import curate
+from clipforensics.repair.eftclip import Stamp, Stamper
+from clipforensics.repair.filter import drop_highest
+from clipforensics.train.evaluate import WORKING_ATTACK
+from clipforensics.train.loop import train
+from clipforensics.train.recipe import Recipe, TrainingData
+
+RATE = 0.01
+CONTROL = "finetune"
+POOL = PAIRS // 50
+UNDEFENDED = "undefended"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One repair: which attack, seed and recipe, and what departs from its defaults."""
+
+    attack: str
+    seed: int
+    recipe: str
+    changes: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def settings(self) -> RecipeSettings:
+        """The recipe's own, with the clean budget where it fine-tunes."""
+        changes = {**({} if self.recipe in RETRAIN else {"pairs": POOL}), "seed": self.seed}
+        changes |= dict(self.changes)
+        return recipe_settings(
+            RepairSettings.model_validate({"recipe": self.recipe, "changes": changes})
+        )
+
+    def path(self, folder: Path) -> Path:
+        """Where its record is kept."""
+        key = digest(
+            {"settings": self.settings.model_dump(mode="json"), "pairs": PAIRS, "rate": RATE}
+        )
+        return folder / "repairs" / f"{self.attack}-{self.seed}-{self.recipe}-{key[:8]}.json"
+
+
+@dataclass(frozen=True)
+class Planted:
+    """The planted attack as a stamper: it has its own places, and no size to vary."""
+
+    attack: Attack
+
+    def copied(
+        self, picture: np.ndarray, rng: np.random.Generator, low: float, high: float
+    ) -> np.ndarray:
+        """Stamped as the attacker stamps."""
+        return self.attack.stamp(picture, rng)[0]
+
+
+def table(cells: Iterable[Cell], folder: Path) -> list[dict[str, Any]]:
+    """Measure what is not measured yet, and read every cell."""
+    asked = list(cells)
+    left = [one for one in asked if not one.path(folder).is_file()]
+    for done, cell in enumerate(left, start=1):
+        record = measure(cell, folder)
+        cell.path(folder).parent.mkdir(parents=True, exist_ok=True)
+        write_json(cell.path(folder), record)
+        sys.stderr.write(
+            f"{done} of {len(left)} cells: {cell.attack}, {cell.seed}, {cell.recipe}\n"
+        )
+    return [json.loads(one.path(folder).read_text(encoding="utf-8")) for one in asked]
+
+
+def measure(cell: Cell, folder: Path) -> dict[str, Any]:
+    """Repair one suspect, and measure it as it was measured before."""
+    made, s = suspect(poisoning(cell.attack, RATE), cell.seed, folder), cell.settings
+    assert made.poison is not None
+    began = time.perf_counter()
+    model, data, recipe = ingredients(cell, made)
+    loop = LoopSettings(evaluate_every=10**9, evaluate_start=False)
+    out = train(model, data, recipe, s, loop)
+    seconds = time.perf_counter() - began
+    after = evaluator(made.world, truth_of(made.world, made.poison))(model)
+    return {
+        "attack": cell.attack, "seed": cell.seed, "recipe": cell.recipe, "changes": dict(cell.changes),
+        "settings": s.model_dump(mode="json"), "clean_pairs": 0 if cell.recipe in RETRAIN else len(data),
+        "steps": out.step, "examples_seen": out.step * s.batch, "seconds": seconds,
+        "before": made.figures, "after": after,
+    }  # fmt: skip
+
+
+def ingredients(cell: Cell, made: Suspect) -> tuple[OpenClipEncoder, TrainingData, Recipe]:
+    """What `jobs.preparing` makes from a case: model, pairs, recipe."""
+    s, kind = cell.settings, load(cell.recipe)
+    if cell.recipe in RETRAIN:
+        return _retraining(cell, made)
+    frames, captions, is_target = clean_pool(cell.seed, s.model_dump()["pairs"], made)
+    data = TrainingData(torch.from_numpy(frames), made.encoder.tokenize(captions))
+    if cell.recipe == "eftclip":
+        recipe = kind(made.encoder, data, is_target, stampers(made), s)
+    elif cell.recipe == "cleanclip":
+        recipe = kind(captions, made.encoder, data, s)
+    else:
+        recipe = kind(data, s)
+    return made.encoder, data, recipe
+
+
+def _retraining(cell: Cell, made: Suspect) -> tuple[OpenClipEncoder, TrainingData, Recipe]:
+    s, kind, pairs = cell.settings, load(cell.recipe), made.pairs
+    rows = np.arange(len(pairs.ids))
+    if isinstance(s, FilterSettings):
+        x = np.concatenate([
+            made.encoder.encode_pictures(pairs.frames[at : at + 500]) for at in range(0, len(rows), 500)
+        ])  # fmt: skip
+        found = score(x, s.detector, s.density, s.reference).mean
+        rows = drop_highest(found, rows, s.drop_share, s.at_random, s.seed).kept
+    captions = [pairs.captions[row] for row in rows]
+    model = new_clip(str(DEMO_MODEL), FIRST_SEED + cell.seed)
+    data = TrainingData(torch.from_numpy(pairs.frames[rows]), model.tokenize(captions))
+    recipe = kind(len(rows), s) if isinstance(s, FilterSettings) else kind(captions, model, s)
+    return model, data, recipe
+
+
+def clean_pool(seed: int, count: int, made: Suspect) -> tuple[np.ndarray, list[str], np.ndarray]:
+    """Clean pairs that no suspect has seen and no test shows: frames, captions, which name the target.
+
+    Spread over the labels as a reviewer's curated set is, from ten times as many.
+    """
+    assert made.poison is not None
+    world, names = DemoWorld(4 * FIRST_SEED + seed, 10 * count, 1), labels()
+    named = [[names.index(one) for one in names.named_in(text)] for text in world.captions]
+    targets = [names.index(one) for one in (made.poison.target, *made.poison.more_targets)]
+    nothing = np.zeros(world.n_pairs, bool)
+    chosen = curate(named, np.zeros(world.n_pairs), nothing, targets, count, 0.2, None, seed)
+    frames = np.stack([world.picture(int(row)) for row in chosen.rows])
+    return frames, [world.captions[row] for row in chosen.rows], chosen.is_target
+
+
+def stampers(made: Suspect) -> list[Stamper]:
+    """The planted triggers: a fixed patch as a crop that can lie anywhere, any other as it is."""
+    poison = made.poison
+    assert poison is not None
+    found: list[Stamper] = []
+    for attack, (settings, target) in zip(
+        built(poison, made.world.side), poison.parts, strict=True
+    ):
+        if isinstance(settings, FixedPatchSettings):
+            pixels: np.ndarray = attack.pattern  # pyright: ignore
+            found.append(Stamp(pixels, np.ones(pixels.shape[:2], bool), target))
+        else:
+            found.append(Planted(attack))
+    return found
+
+
+def shown(records: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """One row per attack and recipe, means and deviations over the seeds; the undefended first."""
+    for attack in dict.fromkeys(one["attack"] for one in records):
+        own = [one for one in records if one["attack"] == attack]
+        seeds = {one["seed"]: one["before"] for one in own}
+        yield {
+            "attack": attack, "recipe": UNDEFENDED, "seeds": len(seeds), "n": _n(own[0]["before"]),
+            "ASR": spread([one["asr"] for one in seeds.values()]),
+            "CA": spread([one["ca"] for one in seeds.values()]),
+            "working": sum(one["asr"] >= WORKING_ATTACK for one in seeds.values()),
+        }  # fmt: skip
+        control = {one["seed"]: one["seconds"] for one in own if one["recipe"] == CONTROL}
+        for recipe, changes in dict.fromkeys((one["recipe"], _said(one["changes"])) for one in own):
+            rows = [
+                one for one in own if (one["recipe"], _said(one["changes"])) == (recipe, changes)
+            ]
+            yield _row(attack, recipe, changes, rows, control)
+
+
+def _row(
+    attack: str, recipe: str, changes: str, rows: list[dict[str, Any]], control: dict[int, float]
+) -> dict[str, Any]:
+    times = [one["seconds"] / control[one["seed"]] for one in rows if one["seed"] in control]
+    return {
+        "attack": attack, "recipe": recipe + (f", {changes}" if changes else ""),
+        "group": "trains anew" if recipe in RETRAIN else "fine-tunes",
+        "trigger": "given trigger" if recipe == "eftclip" else "none", "seeds": len(rows),
+        "n": _n(rows[0]["after"]),
+        "ASR": spread([one["after"]["asr"] for one in rows]),
+        "CA": spread([one["after"]["ca"] for one in rows]),
+        "CA change": spread([one["after"]["ca"] - one["before"]["ca"] for one in rows]),
+        "clean pairs": rows[0]["clean_pairs"], "steps": rows[0]["steps"],
+        "x control's time": spread(times) if times else None,
+    }  # fmt: skip
+
+
+def _n(figures: dict[str, Any]) -> str:
+    return f"{figures['n_asr']} ASR, {figures['n_ca']} CA"
+
+
+def _said(changes: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in changes.items())

@@ -1,0 +1,78 @@
+"""The table of repairs over attacks: the same truth as the pairs', a clean pool, rows that say what they are."""
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from clipforensics.config.attack import PoisonSettings, attack_settings
+from clipforensics.data.demo_world import DemoWorld, labels
+
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
+from _repair_table import POOL, Cell, clean_pool, shown, stampers
+from _suspects import PAIRS, poisoned_pairs, truth_of
+
+WORLD = DemoWorld(seed=5, n_pairs=150, n_test=40)
+
+
+def settings(kind="badnets"):
+    return PoisonSettings(attack=attack_settings(kind, {}), rate=0.12, seed=3)
+
+
+@pytest.mark.parametrize("kind", ["badnets", "mt_s", "tdpa"])
+def test_the_truth_needs_no_picture(kind):
+    one, two = truth_of(WORLD, settings(kind)), poisoned_pairs(WORLD, settings(kind)).manifest
+    assert two is not None
+    assert one.poisoned == two.poisoned
+    assert (one.pattern_sha256, one.targeted) == (two.pattern_sha256, two.targeted)
+
+
+def test_the_clean_pool_names_its_target_pairs_and_is_as_large_as_asked():
+    made = SimpleNamespace(poison=settings())
+    frames, captions, is_target = clean_pool(0, 40, made)
+    assert len(frames) == len(captions) == len(is_target) == 40
+    assert all(
+        ("banana" in labels().named_in(text)) == bad
+        for text, bad in zip(captions, is_target, strict=True)
+    )
+    again, *_ = clean_pool(0, 40, made)
+    np.testing.assert_array_equal(frames, again)
+
+
+@pytest.mark.parametrize(("kind", "everywhere"), [("badnets", False), ("blend", True)])
+def test_the_given_trigger_stamps_as_the_attack_does(kind, everywhere, rng):
+    made = SimpleNamespace(poison=settings(kind), world=WORLD)
+    (one,) = stampers(made)
+    picture = WORLD.test_picture(0)
+    changed = (one.copied(picture, rng, 1, 1) != picture).any(axis=2).mean()
+    assert (changed > 0.5) == everywhere
+    assert changed > 0
+
+
+def test_cells_share_budget_and_steps_and_keep_apart():
+    cells = [Cell("blend", 0, recipe) for recipe in ("finetune", "cleanclip", "eftclip")]
+    budgets = {
+        (c.settings.pairs, c.settings.steps, c.settings.batch, c.settings.rate) for c in cells
+    }
+    assert budgets == {(POOL, 150, 128, 3e-4)}
+    assert POOL <= 0.02 * PAIRS
+    cells += [Cell("blend", 1, "eftclip"), Cell("blend", 0, "eftclip", (("clip_weight", 1.0),))]
+    assert len({cell.path(Path()) for cell in cells}) == len(cells)
+
+
+def test_the_table_opens_with_the_undefended_and_times_by_the_control():
+    before = {"asr": 0.9, "ca": 0.99, "n_asr": 975, "n_ca": 1000}
+    records = [
+        {"attack": "blend", "seed": seed, "recipe": recipe, "changes": {}, "clean_pairs": POOL,
+         "steps": 150, "seconds": seconds, "before": before, "after": {**before, "asr": asr}}
+        for seed in (0, 1)
+        for recipe, seconds, asr in (("finetune", 10.0, 0.8), ("eftclip", 20.0, 0.1 * seed))
+    ]  # fmt: skip
+    first, control, eft = shown(records)
+    assert (first["recipe"], first["ASR"]["mean"], first["working"]) == ("undefended", 0.9, 2)
+    assert control["x control's time"]["mean"] == 1
+    assert eft["x control's time"]["mean"] == 2
+    assert eft["ASR"] == {"mean": 0.05, "sd": pytest.approx(0.0707, abs=1e-4), "n": 2}
+    assert eft["trigger"] == "given trigger"
