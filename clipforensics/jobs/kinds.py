@@ -3,6 +3,7 @@
 KINDS = {
     "scan": "clipforensics.jobs.scan:run",
     "triggers": "clipforensics.jobs.triggers:run",
+    "invert": "clipforensics.jobs.inverting:run",
     "repair": "clipforensics.jobs.repair:run",
     "lab": "clipforensics.jobs.lab:run",
     "demo": "clipforensics.jobs.demo:run",
