@@ -25,6 +25,7 @@ from clipforensics.oracle.scorer import Judge, refuse_accomplice, suspect_judge
 FIGURES, VALUES = "figures.json", "values.npz"
 SPARE = 1.25  # pictures of the label itself are left out
 LEAST = 8
+LOOKED_AT = 50
 
 
 @dataclass(frozen=True)
@@ -131,16 +132,44 @@ def inverted(
     return Inverted(**{**content, "interval": tuple(content["interval"])})
 
 
-def values_of(case: Case, evidence: str) -> dict[str, np.ndarray]:
-    """The change itself, in the family's natural units.
+def worn_examples(
+    case: Case, evidence: str, side: int, count: int
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Some pictures of the case that do not name the label, and the same with the found change.
+
+    Args:
+        case: the case.
+        evidence: name of the inversion's folder.
+        side: of the suspect's pictures, px.
+        count: pictures wanted; fewer where fewer can be read.
+
+    Returns:
+        Pictures before and after, uint8 [side, side, 3] each.
 
     Raises:
-        CaseError: the evidence is gone.
+        CaseError: the evidence is gone. DataError: no picture without the label can be read.
     """
+    from clipforensics.oracle.families import FAMILIES, worn
+
     folder = case.dir / "evidence" / "inversions" / Path(evidence).name
-    read_made(folder)
+    key = read_made(folder)["key"]
     with np.load(folder / VALUES, allow_pickle=False) as kept:
-        return {name: kept[name] for name in kept.files}
+        values = {name: kept[name] for name in kept.files}
+    before = []
+    for row in np.unique(np.linspace(0, len(case.pairs) - 1, LOOKED_AT).astype(int)):
+        if len(before) == count:
+            break
+        if key["label"] in case.labels.named_in(case.pairs.captions[row]):
+            continue
+        try:
+            before.append(case.pairs.picture(int(row), side))
+        except DataError:
+            continue
+    if not before:
+        raise DataError(
+            f"No picture without {key['label']!r} can be read. Check the picture files."
+        )
+    return before, list(worn(FAMILIES[key["family"]], values, np.stack(before)))
 
 
 def _clean_rows(case: Case, settings: InversionSettings) -> tuple[int, ...]:

@@ -16,12 +16,12 @@ from clipforensics.config.inversion import FamilyName, InversionSettings
 from clipforensics.config.settings import parse
 from clipforensics.errors import ConfigError
 from clipforensics.jobs.context import RunContext
-from clipforensics.jobs.inverter import Inverter, inverted, load_inverter, values_of
+from clipforensics.jobs.inverter import Inverter, inverted, load_inverter, worn_examples
 from clipforensics.jobs.run_folder import Stopped
 from clipforensics.jobs.scan import is_embedded, latest_scan
 from clipforensics.oracle.anomaly import Compared, compared, control_labels
 
-__all__ = ["invert_case", "latest_inversion", "load_inverter", "run", "suspected", "values_of"]
+__all__ = ["invert_case", "latest_inversion", "load_inverter", "run", "suspected", "worn_examples"]
 
 Progress = Callable[..., None]
 Stop = Callable[[], bool]
