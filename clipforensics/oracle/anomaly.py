@@ -21,7 +21,7 @@ class Inverted:
 
     Attributes:
         label, family: what was looked for.
-        size, unit: how large a change it takes. Where it was not reached: how large at least.
+        size, unit: how large a change it takes; where it was not reached, the largest one tried.
         reached: whether the search made enough pictures answer the label at all.
         success, interval, n: share of n held-out pictures that the suspect then answers so, and
             Wilson's 95 % interval.
@@ -68,8 +68,8 @@ def compared(
 ) -> Compared:
     """Hold a label's figures against its controls.
 
-    A control that was not reached counts with its size so far, which it would exceed: the index
-    comes out too low, never too high.
+    A control that was not reached counts with the largest change tried in vain: it would need a
+    larger one, as far as this search can tell.
     """
     sizes = [max(one.size, LEAST_SIZE) for one in controls]
     own = max(found.size, LEAST_SIZE)

@@ -6,7 +6,7 @@ change suffices than for others; how much smaller is judged in `anomaly`, agains
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -38,7 +38,7 @@ class Change:
         values: of the family, natural units, float32.
         size: in the family's unit.
         reached: whether some batch met the wanted success; else `values` are those of the batch
-            that came nearest, and `size` is the least that would be needed.
+            that came nearest, and `size` is the largest that was tried in vain.
         success: of that batch.
     """
 
@@ -90,7 +90,7 @@ def invert(
     texts = torch.from_numpy(suspect.weights[: len(suspect.labels)])
     free = [one.requires_grad_(True) for one in family.start(side, generator)]
     adam = torch.optim.Adam(free, lr=settings.rate, betas=BETAS)
-    weight, run, best = settings.weight, 0, None
+    weight, run, best, largest = settings.weight, 0, None, 0.0
     for step in range(settings.steps):
         if told is not None and step % TOLD_EVERY == 0:
             told(step)
@@ -102,6 +102,7 @@ def invert(
         success = float((cosines.argmax(dim=1) == index).float().mean())
         size = family.size(values, side)
         best = _better(best, values, float(size.detach()), success, settings.reached)
+        largest = max(largest, float(size.detach()))
         wanted = torch.full((len(x),), index)
         loss = F.cross_entropy(encoder.scale * cosines, wanted)
         loss = loss + weight * size / family.full(side)
@@ -111,7 +112,7 @@ def invert(
             weight, run = weight * FACTOR ** (1 if run > 0 else -1), 0
     if best is None:
         raise ModelError("The suspect's features are not finite numbers. Check its weights.")
-    return best
+    return best if best.reached else replace(best, size=largest)
 
 
 def measured(
