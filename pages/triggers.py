@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from clipforensics.ui import cache, hunting, inspecting, scanned, shell, state
+from clipforensics.ui import cache, hunting, inspecting, inverting, scanned, shell, state
 
 shell.open_page("Triggers")
 with shell.complaints():
@@ -22,6 +22,7 @@ with shell.complaints():
     if view == "Hunt":
         hunting.launch(case)
         hunting.found(case)
+        inverting.section(case)
     else:
         ranking = cache.default_ranking(case)
         name = inspecting.choose(case, ranking)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import typer
 from typer.exceptions import Abort, Exit, TyperException
 
-from clipforensics.cli import bench, calibrate, cases, pairs, repair, score, triggers
+from clipforensics.cli import bench, calibrate, cases, invert, pairs, repair, score, triggers
 from clipforensics.errors import ForensicsError
 
 app = typer.Typer(
@@ -21,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (cases, pairs, score, calibrate, triggers, repair, bench):
+for module in (cases, pairs, score, calibrate, triggers, invert, repair, bench):
     module.register(app)
 
 

@@ -70,6 +70,12 @@ class OpenClipEncoder:
             features = self.module.encode_image(planes)  # pyright: ignore
         return features.float().cpu().numpy()
 
+    def pixel_features(self, pixels: torch.Tensor) -> torch.Tensor:
+        """See `Differentiable`; pixels are not normalized yet. The answer lies on their device."""
+        planes = (pixels.to(self.device) - self._mean) / self._std
+        planes = planes.contiguous(memory_format=torch.channels_last)
+        return self.module.encode_image(planes).float().to(pixels.device)  # pyright: ignore
+
     @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
         """See `Encoder`."""

@@ -1,7 +1,7 @@
 """What a CLIP must answer to be examined; a test passes any object that does."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -35,6 +35,15 @@ class Encoder(Protocol):
 
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
         """n texts in, float32 [n, dim] out, not normalized."""
+        ...
+
+
+@runtime_checkable
+class Differentiable(Encoder, Protocol):
+    """An encoder whose picture tower can be followed backwards, for inversion."""
+
+    def pixel_features(self, pixels: Any) -> Any:
+        """torch float32 [n, 3, side, side] in [0, 1] to [n, dim], with gradients to the pixels."""
         ...
 
 

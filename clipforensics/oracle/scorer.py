@@ -81,6 +81,19 @@ class Oracle:
         return mean @ self.same.astype(np.float32)
 
 
+def refuse_accomplice(trusted: Encoder, suspect_fingerprint: str) -> None:
+    """Refuse a trusted model that is the suspect.
+
+    Raises:
+        ModelError: both models have the same weights.
+    """
+    if trusted.fingerprint == suspect_fingerprint:
+        raise ModelError(
+            f"The trusted model has the suspect's own weights (SHA-256 {suspect_fingerprint[:12]}…) "
+            "and would acquit its own backdoor. Choose a model that never saw these pairs."
+        )
+
+
 def make_oracle(
     segmenter: Segmenter,
     trusted: Encoder,
@@ -99,11 +112,7 @@ def make_oracle(
             f"The label set holds one label ({labels.names[0]!r}): the suspect can answer nothing "
             "else, so no trigger could show. Add labels of other things the pictures show."
         )
-    if trusted.fingerprint == suspect_fingerprint:
-        raise ModelError(
-            f"The trusted model has the suspect's own weights (SHA-256 {suspect_fingerprint[:12]}…) "
-            "and would acquit its own backdoor. Choose a model that never saw these pairs."
-        )
+    refuse_accomplice(trusted, suspect_fingerprint)
     known = {name.casefold() for name in labels.names}
     twice = [text for text in settings.background_texts if text.casefold() in known]
     if twice:

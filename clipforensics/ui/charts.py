@@ -241,3 +241,35 @@ def loss_chart(records: Sequence[dict[str, Any]], total: int | None = None) -> A
         )
         .properties(height=300)
     )
+
+
+def size_strip(label: str, size: float, controls: Sequence[tuple[str, float]], unit: str) -> Any:
+    """Sizes of inverted triggers on one logarithmic line: one label among its controls.
+
+    Args:
+        label: the suspected label, drawn as an orange diamond.
+        size: of its trigger.
+        controls: control labels with theirs, drawn as blue circles.
+        unit: of all sizes.
+    """
+    import altair as alt
+    import pandas as pd
+
+    kinds = ("suspected", "control")
+    rows = [(label, size, kinds[0]), *((name, one, kinds[1]) for name, one in controls)]
+    table = pd.DataFrame(rows, columns=["label", "size", "what"])
+    table["size"] = table["size"].clip(lower=1e-6)  # a logarithmic axis has no 0
+    legend = alt.Legend(orient="top", title=None, symbolSize=120)
+    return (
+        alt.Chart(table)
+        .mark_point(size=160, filled=True, opacity=0.8)
+        .encode(
+            x=alt.X("size:Q", title=f"Size, {unit}", scale=alt.Scale(type="log", padding=20)),
+            color=alt.Color("what:N", legend=legend,
+                            scale=alt.Scale(domain=kinds, range=["#d5601a", "#2f7fc4"])),
+            shape=alt.Shape("what:N", legend=legend,
+                            scale=alt.Scale(domain=kinds, range=["diamond", "circle"])),
+            tooltip=["label:N", alt.Tooltip("size:Q", format=".3g"), "what:N"],
+        )
+        .properties(height=120)
+    )  # fmt: skip

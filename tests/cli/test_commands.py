@@ -215,3 +215,12 @@ def test_repair_complains_before_a_process_is_started(mistake, case):
 
 def test_a_demo_of_another_attack_is_refused(mistake, tmp_path):
     assert "carries badnets" in mistake("demo", "--dir", tmp_path / "d", "--attack", "blend")
+
+
+def test_invert_refuses_what_it_does_not_know(mistake, tmp_path, case):
+    assert "Unknown preset 'slow'" in mistake("invert", case.dir, "--preset", "slow")
+    assert "families" in mistake("invert", case.dir, "--family", "smell")
+    assert "controls=3" in mistake("invert", case.dir, "--controls", 3)
+    assert "no trusted model" in mistake("invert", case.dir, "--label", "dog")
+    assert "No label to invert" in mistake("invert", case.dir)
+    assert "No case" in mistake("invert", tmp_path / "nowhere", "--label", "dog")
