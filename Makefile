@@ -24,4 +24,4 @@ bench: setup
 	$(VENV)/bin/python -m clipforensics bench all
 
 demo-weights: setup
-	$(VENV)/bin/python -m clipforensics.jobs.demo_weights
+	$(VENV)/bin/python -m clipforensics.jobs.attacking.demo_weights

@@ -25,7 +25,7 @@ from clipforensics.detect.metrics import evaluate
 from clipforensics.detect.reference import score, score_each
 from clipforensics.detect.scales import score_scales
 from clipforensics.detect.workers import cores
-from clipforensics.jobs.suspects import suspected_labels
+from clipforensics.jobs.scanning.suspects import suspected_labels
 from clipforensics.repair.split import fit_mixture
 from clipforensics.train.evaluate import WORKING_ATTACK
 

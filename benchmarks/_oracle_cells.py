@@ -20,8 +20,8 @@ from clipforensics.cases.case import Case
 from clipforensics.config.attack import PoisonSettings
 from clipforensics.config.oracle import HuntSettings, OracleSettings
 from clipforensics.data.demo_world import DemoWorld, labels
-from clipforensics.jobs.banking import make_bank
-from clipforensics.jobs.examining import CLEAN_SPARE, SIGNATURE_PICTURES, Examiner
+from clipforensics.jobs.hunting.banking import make_bank
+from clipforensics.jobs.hunting.examining import CLEAN_SPARE, SIGNATURE_PICTURES, Examiner
 from clipforensics.oracle.bank import Sighting, signature
 from clipforensics.oracle.finding import Candidate, compare, to_test
 from clipforensics.oracle.pasting import cut, pasted, places

@@ -17,7 +17,7 @@ import numpy as np
 from clipforensics import __version__
 from clipforensics.cases.case import Case
 from clipforensics.config.demo import DemoSettings
-from clipforensics.jobs.demo import demo
+from clipforensics.jobs.attacking.demo import demo
 
 PACKAGES = ("torch", "numpy", "faiss-cpu", "umap-learn", "scikit-learn", "open_clip_torch")
 

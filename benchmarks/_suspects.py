@@ -25,7 +25,7 @@ from clipforensics.config.settings import digest
 from clipforensics.config.train import LoopSettings, TrainSettings
 from clipforensics.data.demo_case import DEMO_MODEL
 from clipforensics.data.demo_world import DemoWorld, labels
-from clipforensics.jobs.testing import planted_set
+from clipforensics.jobs.attacking.testing import planted_set
 from clipforensics.models.clip import OpenClipEncoder, load_clip, new_clip, save_clip
 from clipforensics.train.evaluate import Evaluator, TargetedSet, TestSet
 from clipforensics.train.loop import train

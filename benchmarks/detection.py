@@ -17,8 +17,8 @@ from clipforensics.cases.case import Case
 from clipforensics.config.detect import DensitySettings, ReferenceSettings
 from clipforensics.detect.metrics import evaluate
 from clipforensics.detect.reference import score
-from clipforensics.jobs.demo import measure_backdoor
-from clipforensics.jobs.scan import embeddings, scored_rows
+from clipforensics.jobs.attacking.demo import measure_backdoor
+from clipforensics.jobs.scanning.scan import embeddings, scored_rows
 
 DETECTORS = ("lof", "slof", "dao", "kdist", "lid", "iforest")
 FIGURES = ("auroc", "average_precision")

@@ -16,7 +16,7 @@ from _record import arguments, demo_case, publish, say
 from clipforensics.attacks.manifest import Manifest
 from clipforensics.cases.case import Case
 from clipforensics.config.oracle import HuntSettings
-from clipforensics.jobs.triggers import hunt
+from clipforensics.jobs.hunting.triggers import hunt
 
 
 def main() -> None:

@@ -12,8 +12,8 @@ from _record import arguments, publish, say
 
 from clipforensics.cases.case import Case
 from clipforensics.config.demo import DemoSettings
-from clipforensics.jobs.demo import demo
-from clipforensics.jobs.embedding import BATCH
+from clipforensics.jobs.attacking.demo import demo
+from clipforensics.jobs.scanning.embedding import BATCH
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = ["streamlit", "torch", "faiss", "segment_anything", "umap", "sklearn", "open_clip"]
-CORE = "import clipforensics.detect, clipforensics.cases.case, clipforensics.jobs.launcher"
+CORE = "import clipforensics.detect, clipforensics.cases.case, clipforensics.jobs.runs.launcher"
 
 
 def run(code: str) -> subprocess.CompletedProcess[str]:
@@ -35,7 +35,7 @@ def test_the_probe_would_have_noticed():
 
 
 def test_the_runner_never_loads_streamlit():
-    code = "import clipforensics.jobs.runner, clipforensics.cli.app, sys"
+    code = "import clipforensics.jobs.runs.runner, clipforensics.cli.app, sys"
     done = run(f"{code}; sys.exit('streamlit' in sys.modules)")
     assert done.returncode == 0, done.stderr
 

@@ -35,8 +35,8 @@ def calibrate(
     """Cut a ranking so that this share of clean pairs is expected above it."""
     from clipforensics.cases.case import Case
     from clipforensics.detect.thresholds import cut_from_clean, unlike
-    from clipforensics.jobs.calibrating import calibrate as run
-    from clipforensics.jobs.scan import scores
+    from clipforensics.jobs.scanning.calibrating import calibrate as run
+    from clipforensics.jobs.scanning.scan import scores
 
     settings = parse(CleanSettings, {
         "data": str(data) if data else None,

@@ -69,8 +69,8 @@ def embed(case: CaseDir, json: Json = False) -> None:
     import time
 
     from clipforensics.cases.case import Case
-    from clipforensics.jobs.scan import bad_pictures, embeddings
-    from clipforensics.jobs.scan import embed as run
+    from clipforensics.jobs.scanning.scan import bad_pictures, embeddings
+    from clipforensics.jobs.scanning.scan import embed as run
 
     opened, began = Case.open(case), time.perf_counter()
     run(opened, progress_line(), never)
@@ -93,7 +93,7 @@ def scan(
 ) -> None:
     """Embed, find neighbours, draw the map, score; resumes after an interruption."""
     from clipforensics.cases.case import Case
-    from clipforensics.jobs.scan import scan as run
+    from clipforensics.jobs.scanning.scan import scan as run
 
     values = {
         "density": parse(DensitySettings, {"k": k}),
@@ -113,7 +113,7 @@ def demo(
     json: Json = False,
 ) -> None:
     """Make the demo case, scan it, and measure the planted backdoor."""
-    from clipforensics.jobs.demo import demo as run
+    from clipforensics.jobs.attacking.demo import demo as run
 
     place = folder or Path(os.environ.get("CLIPFORENSICS_HOME", "cases")) / "demo"
     if attack != "badnets":

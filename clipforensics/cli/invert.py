@@ -37,7 +37,7 @@ def invert(
 ) -> None:
     """Invert full-picture triggers of suspected labels and compare their size with control labels."""
     from clipforensics.cases.case import Case
-    from clipforensics.jobs.inverting import invert_case
+    from clipforensics.jobs.hunting.inverting import invert_case
 
     if preset not in INVERSION_PRESETS:
         raise ConfigError(f"Unknown preset {preset!r}; known are {', '.join(INVERSION_PRESETS)}.")

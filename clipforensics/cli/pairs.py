@@ -117,7 +117,7 @@ def train(
 
     On several devices: torchrun --nproc-per-node N -m clipforensics train …
     """
-    from clipforensics.jobs.train import train_pairs
+    from clipforensics.jobs.attacking.train import train_pairs
     from clipforensics.train.distributed import launched
 
     values = {"epochs": epochs, "batch": batch, "rate": rate, "seed": seed, "model_seed": seed}

@@ -37,7 +37,7 @@ def repair(
     Under torchrun the processes that it started share the run's batches.
     """
     from clipforensics.cases.case import Case
-    from clipforensics.jobs.launcher import start, stop
+    from clipforensics.jobs.runs.launcher import start, stop
 
     changes = dict(change(one) for one in set_ or [])
     values = {"recipe": recipe, "preset": preset, "changes": changes, "device": device}
@@ -45,7 +45,7 @@ def repair(
     recipe_settings(settings)  # complain before a process is started
     opened = Case.open(case)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        from clipforensics.jobs.together import repair_together
+        from clipforensics.jobs.repairing.together import repair_together
 
         done = repair_together(opened.dir, settings)
         if done is not None:
@@ -71,8 +71,8 @@ def adopt(
 ) -> None:
     """Make a repair's checkpoint the suspect of a case of its own; then scan that, and compare."""
     from clipforensics.cases.case import Case
-    from clipforensics.jobs.adopting import adopt as make
-    from clipforensics.jobs.launcher import runs
+    from clipforensics.jobs.repairing.adopting import adopt as make
+    from clipforensics.jobs.runs.launcher import runs
 
     opened = Case.open(case)
     found = [one for one in runs(opened.dir) if one.kind == "repair" and run in (None, one.id)]
@@ -93,7 +93,7 @@ def compare(
 ) -> None:
     """What a repair changed: neighbours, paste tests, answers, beside the case it came from."""
     from clipforensics.cases.case import Case
-    from clipforensics.jobs.rescanned import parent_of, summary
+    from clipforensics.jobs.repairing.rescanned import parent_of, summary
 
     opened = Case.open(case)
     parent = parent_of(opened)
@@ -106,7 +106,7 @@ def compare(
 
 
 def _watch(run: Any) -> Any:
-    from clipforensics.jobs.launcher import reconcile
+    from clipforensics.jobs.runs.launcher import reconcile
 
     tell, offset = progress_line(), 0
     while True:

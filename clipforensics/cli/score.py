@@ -38,7 +38,7 @@ def score(
     import time
 
     from clipforensics.detect.reference import score_each
-    from clipforensics.jobs.resuming import Keeper
+    from clipforensics.jobs.scanning.resuming import Keeper
 
     x = read_embeddings(embeddings)
     check_folder(out)

@@ -26,7 +26,7 @@ def triggers(
 ) -> None:
     """Find, verify and group triggers; name affected labels and victims."""
     from clipforensics.cases.case import Case
-    from clipforensics.jobs.triggers import hunt
+    from clipforensics.jobs.hunting.triggers import hunt
 
     settings = parse(HuntSettings, {"top": top, "detector": detector, "fast": fast})
     answer(hunt(Case.open(case), settings, progress_line(), never), json)

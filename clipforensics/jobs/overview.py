@@ -5,9 +5,9 @@ from typing import Any
 
 from clipforensics.cases.case import Case
 from clipforensics.cases.store import KINDS
-from clipforensics.jobs.embedding import bad_pictures, is_embedded
-from clipforensics.jobs.launcher import runs
-from clipforensics.jobs.scan import latest_scan
+from clipforensics.jobs.runs.launcher import runs
+from clipforensics.jobs.scanning.embedding import bad_pictures, is_embedded
+from clipforensics.jobs.scanning.scan import latest_scan
 
 
 def overview(case: Case) -> dict[str, Any]:

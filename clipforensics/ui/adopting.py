@@ -19,7 +19,7 @@ def rescan(case: Any, run: Any) -> None:
         help="Opens a case of the same pairs whose suspect is the repaired model, and scans it.",
     ):  # fmt: skip
         return
-    from clipforensics.jobs.adopting import adopt
+    from clipforensics.jobs.repairing.adopting import adopt
 
     try:
         with st.spinner("Opening the case…"):

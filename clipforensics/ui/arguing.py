@@ -153,7 +153,7 @@ def paste_test(case: Any, row: int, found: Any, one: Any, examiner: Any) -> None
 
 
 def _tried(case: Any, row: int, examiner: Any) -> list[Any] | None:
-    from clipforensics.jobs.examining import is_screened
+    from clipforensics.jobs.hunting.examining import is_screened
 
     asked = f"inspect.paste.{case.dir.name}.{row}"
     if not (st.session_state.get(asked) or is_screened(case, row, examiner)):
@@ -169,7 +169,7 @@ def _tried(case: Any, row: int, examiner: Any) -> list[Any] | None:
 
 def _confirmed(case: Any, name: str) -> None:
     """What the newest hunt made of it, with more pictures and controls."""
-    from clipforensics.jobs.triggers import trigger_bank
+    from clipforensics.jobs.hunting.triggers import trigger_bank
 
     for trigger in trigger_bank(case):
         if name in trigger.pairs:

@@ -103,28 +103,28 @@ def examiner(case: Any) -> Any:
 
 @st.cache_resource(max_entries=1, show_spinner="Loading both models and the segmenter…")
 def _examiner(_case: Any, key: tuple[str, ...]) -> Any:
-    from clipforensics.jobs.triggers import load_examiner
+    from clipforensics.jobs.hunting.triggers import load_examiner
 
     return load_examiner(_case, None, default_ranking(_case).score)
 
 
 def inspection(case: Any, row: int, examiner: Any) -> Any:
     """What oracle and suspect say of one picture: read from evidence, or made now and kept there."""
-    from clipforensics.jobs.triggers import inspect
+    from clipforensics.jobs.hunting.triggers import inspect
 
     return inspect(case, row, examiner)
 
 
 def pasted(case: Any, row: int, examiner: Any) -> list[Any]:
     """The picture's candidates after the paste test, from evidence or now."""
-    from clipforensics.jobs.triggers import screen
+    from clipforensics.jobs.hunting.triggers import screen
 
     return screen(case, row, examiner)
 
 
 def controls(case: Any, row: int, candidate: Any, examiner: Any) -> list[float]:
     """Flip rates of crops from clean pictures, from evidence or now."""
-    from clipforensics.jobs.showing import controls
+    from clipforensics.jobs.hunting.showing import controls
 
     return controls(case, row, candidate, examiner)
 

@@ -111,7 +111,7 @@ def _scan(case: Any) -> None:
 
 
 def _scan_result(case: Any) -> None:
-    from clipforensics.jobs import scan
+    from clipforensics.jobs.scanning import scan
 
     kept = scan.latest_scan(case) or {}
     said = f"{kept.get('scored', 0):,} of {kept.get('rows', 0):,} pairs scored"

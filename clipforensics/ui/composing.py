@@ -165,6 +165,6 @@ def _keep(case: Any, what: str, chosen: Sequence[str]) -> None:
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _curated(_case: Any, key: tuple[str, ...], _settings: Any) -> Any:
-    from clipforensics.jobs.curating import curated_set
+    from clipforensics.jobs.repairing.curating import curated_set
 
     return curated_set(_case, _settings)

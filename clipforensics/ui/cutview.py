@@ -61,7 +61,7 @@ def _calibration(
     case: Any, detector: str, density: DensitySettings, reference: ReferenceSettings
 ) -> Any | None:
     """The clean scores for these settings that were chosen last, else the newest."""
-    from clipforensics.jobs.calibrating import calibrations
+    from clipforensics.jobs.scanning.calibrating import calibrations
 
     found = calibrations(case, detector, density, reference)
     kept = st.session_state.get("clean.kept")
@@ -76,7 +76,7 @@ def _choose(
     case: Any, detector: str, density: DensitySettings, reference: ReferenceSettings, clean: Any
 ) -> Any:
     """Which clean reference, where there are several; and the way to another one."""
-    from clipforensics.jobs.calibrating import calibrations
+    from clipforensics.jobs.scanning.calibrating import calibrations
 
     found = {
         _called(one): one for one in reversed(calibrations(case, detector, density, reference))

@@ -39,7 +39,7 @@ def _progress(run: Any) -> None:
 
 def found(case: Any) -> None:
     """What the newest finished hunt found: affected labels, and the candidate triggers."""
-    from clipforensics.jobs.triggers import latest_hunt, trigger_bank
+    from clipforensics.jobs.hunting.triggers import latest_hunt, trigger_bank
 
     result = latest_hunt(case)
     if result is None:
@@ -95,7 +95,7 @@ def _pick_victims(case: Any, victims: list[str]) -> None:
 
 
 def _card(case: Any, trigger: Any, held: dict[str, Any]) -> None:
-    from clipforensics.jobs.curating import trigger_subject
+    from clipforensics.jobs.repairing.curating import trigger_subject
 
     subject = trigger_subject(trigger)
     with st.container(border=True, height="stretch"):

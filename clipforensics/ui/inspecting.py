@@ -53,7 +53,7 @@ def _go(name: str | None) -> None:
 
 def show(case: Any, ranking: Any, name: str) -> None:
     """Everything the oracle and the suspect say about one picture, as an argument."""
-    from clipforensics.jobs.showing import said_without
+    from clipforensics.jobs.hunting.showing import said_without
     from clipforensics.oracle.finding import to_test
 
     row = case.pairs.row_of(name)

@@ -27,7 +27,7 @@ def section(case: Any) -> None:
         "same search for control labels."
     )
     run = _launch(case)
-    from clipforensics.jobs.inverting import latest_inversion
+    from clipforensics.jobs.hunting.inverting import latest_inversion
 
     result = latest_inversion(case)
     if result is None:
@@ -45,7 +45,7 @@ def section(case: Any) -> None:
 
 
 def _launch(case: Any) -> Any | None:
-    from clipforensics.jobs.inverting import suspected
+    from clipforensics.jobs.hunting.inverting import suspected
 
     run = live.latest(case.dir, "invert")
     most = InversionSettings().most_labels
@@ -166,7 +166,7 @@ def _conditions(row: dict[str, Any], settings: dict[str, Any]) -> dict[str, str]
 def _pictures(case: Any, row: dict[str, Any]) -> None:
     """Clean pictures, the same with the inverted trigger, and what changed."""
     from clipforensics.errors import CaseError, DataError
-    from clipforensics.jobs.inverting import worn_examples
+    from clipforensics.jobs.hunting.inverting import worn_examples
 
     try:
         before, after = worn_examples(case, row["evidence"], cache.side(case), SHOWN)

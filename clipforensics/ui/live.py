@@ -27,14 +27,14 @@ SHOWN = {
 
 def start(case_dir: Path, kind: str, config: Mapping[str, Any]) -> Any:
     """Start a run, or find the one that already does exactly this."""
-    from clipforensics.jobs import launcher
+    from clipforensics.jobs.runs import launcher
 
     return launcher.start(case_dir, kind, dict(config))
 
 
 def runs(case_dir: Path, *kinds: str) -> list[Any]:
     """Runs of these kinds, newest first; those whose process died are settled first."""
-    from clipforensics.jobs import launcher
+    from clipforensics.jobs.runs import launcher
 
     launcher.reconcile(case_dir)
     return [run for run in launcher.runs(case_dir) if run.kind in kinds]
@@ -98,7 +98,7 @@ def stop_button(run: Any) -> None:
             "Stopping…" if asked else "Stop", key=f"stop.{run.id}", disabled=asked,
             icon=":material/stop:", help="Saves a checkpoint and ends; insists after 30 s.",
         ):  # fmt: skip
-            from clipforensics.jobs import launcher
+            from clipforensics.jobs.runs import launcher
 
             launcher.stop(run, wait=False)
             st.rerun(scope="fragment")
@@ -110,7 +110,7 @@ def resume_button(run: Any, label: str = "Resume") -> None:
     """Go on from the last checkpoint, in the same folder with the same settings."""
     if not st.button(label, key=f"resume.{run.id}", icon=":material/resume:"):
         return
-    from clipforensics.jobs import launcher
+    from clipforensics.jobs.runs import launcher
 
     try:
         launcher.resume(run)
@@ -178,7 +178,7 @@ def _settle(run: Any) -> None:
     """A heartbeat older than a minute: look whether the process still lives."""
     status = run.status()
     if run.asked_to_stop or time.time() - (status.heartbeat or 0) > 60:
-        from clipforensics.jobs import launcher
+        from clipforensics.jobs.runs import launcher
 
         launcher.reconcile(run.case_dir)
 

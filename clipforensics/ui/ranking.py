@@ -54,7 +54,7 @@ def rank(case: Any, detector: str, density: Any, reference: Any) -> Ranking:
         CaseError: the case is not embedded yet.
         ConfigError: the settings do not fit the data.
     """
-    from clipforensics.jobs import scan
+    from clipforensics.jobs.scanning import scan
 
     scores = scan.scores(case, detector, density, reference)
     return ranked(np.asarray(scores.mean), np.asarray(scores.spread), dict(scores.info))

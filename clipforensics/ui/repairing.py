@@ -94,7 +94,11 @@ def command(case: Any, repair: RepairSettings) -> str:
 
 def ingredients(case: Any, repair: RepairSettings) -> bool:
     """What the recipe will learn from; False when it must not start, with the reason on screen."""
-    from clipforensics.jobs.curating import affected_labels_of, curated_set, triggers_to_heal
+    from clipforensics.jobs.repairing.curating import (
+        affected_labels_of,
+        curated_set,
+        triggers_to_heal,
+    )
 
     if repair.recipe in RETRAIN:
         return _may_start(repair)
@@ -140,8 +144,8 @@ def launch(case: Any, repair: RepairSettings) -> None:
 
 def _cost(case: Any, repair: RepairSettings) -> None:
     """Work in plain CLIP epochs, and time where it is known; timing a few steps is a click."""
-    from clipforensics.jobs import estimating
-    from clipforensics.jobs.curating import triggers_to_heal
+    from clipforensics.jobs.repairing import estimating
+    from clipforensics.jobs.repairing.curating import triggers_to_heal
 
     tests = len(case.test) if case.test is not None else repair.test_pictures
     found = estimating.estimate(repair, len(case.pairs), tests, len(triggers_to_heal(case)))

@@ -17,7 +17,7 @@ MOST_ANSWERS = 200
 
 def compared(case: Any) -> None:
     """This case beside the one it was repaired from, or beside a re-scan that a repair of it made."""
-    from clipforensics.jobs import rescanned
+    from clipforensics.jobs.repairing import rescanned
 
     pairs = [(case, other) for other in rescanned.children_of(case)]
     try:
@@ -79,7 +79,7 @@ def _drawn(before: Any, after: Any) -> None:
 
 @st.cache_resource(max_entries=4, show_spinner="Comparing both scans…")
 def _found(_before: Any, _after: Any, key: str) -> dict[str, Any]:
-    from clipforensics.jobs import rescanned
+    from clipforensics.jobs.repairing import rescanned
 
     marked = rescanned.marked_rows(_before)
     rows = np.concatenate(list(marked.values()))

@@ -9,7 +9,7 @@ from clipforensics.errors import CaseError, DataError
 
 def is_scanned(case: Any) -> bool:
     """Whether a scan of this case has finished; nothing is computed."""
-    from clipforensics.jobs import scan
+    from clipforensics.jobs.scanning import scan
 
     return scan.is_embedded(case) and scan.latest_scan(case) is not None
 
@@ -24,7 +24,7 @@ def default_detector(case: Any) -> str:
     """What ranks where nobody chose: all scales if the scan tried them, else the scan's first."""
     from clipforensics.config.detect import DensitySettings, ReferenceSettings
     from clipforensics.config.scan import ScanSettings
-    from clipforensics.jobs.scoring import is_scored
+    from clipforensics.jobs.scanning.scoring import is_scored
 
     tried = is_scored(case, "scales", DensitySettings(), ReferenceSettings())
     return "scales" if tried else ScanSettings().detectors[0]
@@ -32,14 +32,14 @@ def default_detector(case: Any) -> str:
 
 def points(case: Any) -> np.ndarray:
     """The map, float32 [n, 2]; a picture that could not be read has no finite place."""
-    from clipforensics.jobs import scan
+    from clipforensics.jobs.scanning import scan
 
     return scan.projection(case)
 
 
 def near(case: Any, row: int, count: int) -> list[tuple[int, float]]:
     """The nearest other pairs in the full embedding space: rows and distances."""
-    from clipforensics.jobs import scan
+    from clipforensics.jobs.scanning import scan
 
     return scan.neighbours_of(case, row, count)
 

@@ -26,7 +26,7 @@ GROUPS = 3
 
 def suspects(case: Any) -> None:
     """Suspected target labels of the latest scan, with their evidence and a pick each."""
-    from clipforensics.jobs import scan
+    from clipforensics.jobs.scanning import scan
 
     found = (scan.latest_scan(case) or {}).get("suspects")
     if found is None:
@@ -79,7 +79,7 @@ def _pictures(case: Any, names: Sequence[str], notes: Sequence[str] | None = Non
 
 def regions(case: Any) -> None:
     """The same region in many pictures, as the newest hunt found and pasted it."""
-    from clipforensics.jobs.triggers import latest_hunt
+    from clipforensics.jobs.hunting.triggers import latest_hunt
 
     hunt = latest_hunt(case)
     st.markdown("#### Regions that top-scored pictures share")
@@ -127,7 +127,7 @@ def _crops(case: Any, seen: Sequence[dict[str, Any]]) -> None:
 
 def duplicates(case: Any) -> None:
     """Groups of nearly the same pictures, which a density score cannot see."""
-    from clipforensics.jobs import scan
+    from clipforensics.jobs.scanning import scan
 
     found = (scan.latest_scan(case) or {}).get("duplicates")
     if not found:
@@ -178,7 +178,7 @@ def left_out(case: Any, ranking: Any) -> None:
 
 def profile(case: Any, row: int, reference: ReferenceSettings) -> None:
     """At which scale one pair stands out: its z at each, where the scan tried scales."""
-    from clipforensics.jobs import scan
+    from clipforensics.jobs.scanning import scan
 
     found = scan.scale_scores(case, reference)
     rows = scan.scored_rows(case)
@@ -200,7 +200,7 @@ def scales(case: Any, detector: str, reference: ReferenceSettings, flagged: np.n
     """For the ranking over all scales: how many flagged pairs stand out most at each."""
     if detector != "scales":
         return
-    from clipforensics.jobs import scan
+    from clipforensics.jobs.scanning import scan
 
     found = scan.scale_scores(case, reference)
     if found is None or not len(flagged):

@@ -17,7 +17,7 @@ N_PAIRS, N_TEST, SIDE = 240, 40, 32
 def made_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home folder with one case: a poisoned slice of the demo world, scanned by a tiny CLIP."""
     from clipforensics.config.scan import ScanSettings
-    from clipforensics.jobs import scan
+    from clipforensics.jobs.scanning import scan
 
     home = tmp_path_factory.mktemp("home")
     case = make_case(home / "tiny")
@@ -95,7 +95,7 @@ class Launched(list):
 @pytest.fixture
 def launched(monkeypatch: pytest.MonkeyPatch) -> Launched:
     """A launcher that starts no process: a run stays queued, or is played at once."""
-    from clipforensics.jobs import launcher
+    from clipforensics.jobs.runs import launcher
 
     runs = Launched()
 
@@ -111,7 +111,8 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> Launched:
 @pytest.fixture
 def bank(monkeypatch: pytest.MonkeyPatch, case) -> list:
     """One verified trigger, as the newest hunt would have left it."""
-    from clipforensics.jobs import curating, rescanned, triggers
+    from clipforensics.jobs.hunting import triggers
+    from clipforensics.jobs.repairing import curating, rescanned
     from clipforensics.oracle.bank import Trigger
     from clipforensics.oracle.verify import Verification
 

@@ -2,7 +2,7 @@
 
 import shutil
 
-from clipforensics.jobs.run_folder import Status
+from clipforensics.jobs.runs.run_folder import Status
 
 
 def test_it_shows_what_is_under_examination(home, visit):

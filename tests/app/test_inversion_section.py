@@ -3,7 +3,7 @@
 import pytest
 
 from clipforensics.config.inversion import FAMILY_NAMES, InversionSettings
-from clipforensics.jobs import inverting
+from clipforensics.jobs.hunting import inverting
 
 BRIEF = InversionSettings(
     labels=("banana",), families=("mask", "warp"), steps=10, batch=8, pictures=24, held_out=12

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from clipforensics.config.attack import ATTACKS
-from clipforensics.jobs.run_folder import Status
+from clipforensics.jobs.runs.run_folder import Status
 
 
 def test_the_preview_says_how_many_are_poisoned(home, visit):

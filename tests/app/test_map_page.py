@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from clipforensics.jobs import scan
+from clipforensics.jobs.scanning import scan
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_clean_pairs_are_scored_by_a_run_with_the_settings_on_screen(at, case, l
 def calibrated(case):
     """The 40 test pictures as the clean reference of the default ranking."""
     from clipforensics.config.scan import CleanSettings
-    from clipforensics.jobs.calibrating import calibrate
+    from clipforensics.jobs.scanning.calibrating import calibrate
 
     return calibrate(case, CleanSettings(detector="slof", device="cpu"))
 
@@ -89,7 +89,7 @@ def test_every_cut_says_what_it_flags_among_clean_pairs(calibrated, at):
 
 def test_one_of_several_clean_references_is_chosen(calibrated, case, at):
     from clipforensics.config.scan import CleanSettings
-    from clipforensics.jobs.calibrating import calibrate
+    from clipforensics.jobs.scanning.calibrating import calibrate
 
     calibrate(case, CleanSettings(detector="slof", device="cpu", data=case.settings.data))
     at.segmented_control(key="cut.by").set_value("Clean pairs").run()
@@ -125,7 +125,7 @@ def test_all_scales_rank_where_the_scan_tried_them(home, case, visit):
 
 
 def test_shared_regions_come_from_the_hunt(home, case, visit, monkeypatch):
-    from clipforensics.jobs import triggers
+    from clipforensics.jobs.hunting import triggers
 
     at = visit("map", case="tiny")
     assert any("A hunt cuts regions out" in one.value for one in at.text)

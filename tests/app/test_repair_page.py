@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from clipforensics.jobs.run_folder import Status
+from clipforensics.jobs.runs.run_folder import Status
 
 
 def evaluation(step, ca, asr, **more):
@@ -144,7 +144,7 @@ def test_every_rival_starts_from_the_page(home, launched, visit, recipe):
 
 
 def test_the_cost_is_timed_on_a_click(home, launched, visit, monkeypatch):
-    from clipforensics.jobs import estimating
+    from clipforensics.jobs.repairing import estimating
 
     monkeypatch.setattr(estimating, "time_plain_epoch", lambda case, device: 60.0)
     at = visit("repair", case="tiny")
@@ -219,8 +219,9 @@ def test_a_re_scan_is_shown_beside_the_case_it_came_from(home, case, bank, visit
     import numpy as np
 
     from clipforensics.config.scan import ScanSettings
-    from clipforensics.jobs import rescanned, scan
-    from clipforensics.jobs.adopting import adopt
+    from clipforensics.jobs.repairing import rescanned
+    from clipforensics.jobs.repairing.adopting import adopt
+    from clipforensics.jobs.scanning import scan
     from clipforensics.models.clip import save_clip
     from clipforensics.models.tiny import tiny_clip
 
@@ -249,7 +250,7 @@ def test_the_curated_set_is_edited_before_the_launch(
     home, case, bank, launched, visit, monkeypatch
 ):
     """What is left out is in the command and in the run's config; another pair takes its place."""
-    from clipforensics.jobs import curating
+    from clipforensics.jobs.repairing import curating
 
     # the tiny trusted model has learned nothing and would support one label at best
     monkeypatch.setattr(curating, "_supporter", lambda case, named: None)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from clipforensics.jobs import examining
+from clipforensics.jobs.hunting import examining
 from clipforensics.oracle.regions import grid_regions
 from clipforensics.oracle.segmenter import SmallSamSegmenter
 
@@ -17,7 +17,7 @@ def test_a_hunt_starts_as_a_run_with_the_chosen_number(home, launched, visit):
 
 
 def test_found_triggers_show_their_figures_and_can_be_picked(case, bank, launched, visit):
-    from clipforensics.jobs.curating import trigger_subject
+    from clipforensics.jobs.repairing.curating import trigger_subject
 
     at = visit("triggers", case="tiny")
     said = " ".join(one.value for one in at.markdown)

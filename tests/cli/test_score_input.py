@@ -12,7 +12,7 @@ from clipforensics.cli.score import score as score_file
 from clipforensics.config.detect import DensitySettings, ReferenceSettings
 from clipforensics.detect import reference
 from clipforensics.errors import DataError
-from clipforensics.jobs import resuming
+from clipforensics.jobs.scanning import resuming
 
 
 @pytest.mark.parametrize("kept", [0, 5, 64, 200, 1000])

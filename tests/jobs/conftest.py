@@ -5,13 +5,13 @@ import time
 
 import pytest
 
-from clipforensics.jobs import launcher, runner
+from clipforensics.jobs.runs import launcher, runner
 
 TOY = """
 import os, sys, time
 from clipforensics.errors import DataError
-from clipforensics.jobs import runner
-from clipforensics.jobs.kinds import KINDS
+from clipforensics.jobs.runs import runner
+from clipforensics.jobs.runs.kinds import KINDS
 
 def quick(context):
     for step in range(4):

@@ -8,7 +8,7 @@ from PIL import Image
 
 from clipforensics.cases.case import Case
 from clipforensics.errors import ConfigError, DataError, ModelError
-from clipforensics.jobs.examining import inspect, load_examiner, screen
+from clipforensics.jobs.hunting.examining import inspect, load_examiner, screen
 from clipforensics.models.weights import save_state
 
 

@@ -9,9 +9,9 @@ from clipforensics.cases.evidence import check_all
 from clipforensics.config.detect import DensitySettings, ReferenceSettings
 from clipforensics.config.scan import CleanSettings
 from clipforensics.errors import ConfigError, DataError
-from clipforensics.jobs import scan
-from clipforensics.jobs.calibrating import calibrate, calibrations
-from clipforensics.jobs.run_folder import Stopped
+from clipforensics.jobs.runs.run_folder import Stopped
+from clipforensics.jobs.scanning import scan
+from clipforensics.jobs.scanning.calibrating import calibrate, calibrations
 
 K4 = DensitySettings(k=4)
 SETS = ReferenceSettings(reference_size=16, draws=2)
@@ -33,7 +33,7 @@ def test_pairs_of_the_case_itself_get_their_own_scores(case, detector):
 
 
 def test_it_is_evidence_made_once_and_found_by_its_settings(case, monkeypatch):
-    from clipforensics.jobs import calibrating
+    from clipforensics.jobs.scanning import calibrating
 
     assert calibrations(case, "lof", K4, SETS) == []
     found = calibrate(case, asked(case))

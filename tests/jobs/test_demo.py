@@ -10,8 +10,8 @@ from clipforensics.cases.case import Case
 from clipforensics.config.attack import PoisonSettings
 from clipforensics.config.settings import parse
 from clipforensics.data import demo_case
-from clipforensics.jobs import demo_weights
-from clipforensics.jobs.demo import demo
+from clipforensics.jobs.attacking import demo_weights
+from clipforensics.jobs.attacking.demo import demo
 
 SHIPPED = [demo_case.SUSPECT_WEIGHTS, demo_case.TRUSTED_WEIGHTS, demo_case.SMALL_SAM_WEIGHTS]
 
@@ -67,7 +67,7 @@ def test_suspect_obeys_the_trigger_and_the_trusted_model_does_not():
 @pytest.mark.weights
 def test_a_small_demo_case_runs_to_the_end_and_again(tmp_path, monkeypatch):
     from clipforensics.config.demo import DemoSettings
-    from clipforensics.jobs import demo as module
+    from clipforensics.jobs.attacking import demo as module
 
     # fewer pairs of the same law: the shipped weights need not have seen them
     monkeypatch.setattr(

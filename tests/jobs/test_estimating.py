@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from clipforensics.config.repair import PRESETS, RECIPE_SETTINGS, RepairSettings
-from clipforensics.jobs.estimating import estimate, seconds_of_plain_epoch
+from clipforensics.jobs.repairing.estimating import estimate, seconds_of_plain_epoch
 
 NO_TESTS = {"pairs": 20_000, "tests": 0, "triggers": 0}
 

@@ -13,9 +13,9 @@ from clipforensics.data.images import write_png
 from clipforensics.data.labels import LabelSet
 from clipforensics.data.pairs import Pairs
 from clipforensics.errors import CaseError, ConfigError, DataError, ModelError
-from clipforensics.jobs import inverter, inverting
-from clipforensics.jobs.inverting import invert_case, latest_inversion, run, worn_examples
-from clipforensics.jobs.run_folder import Stopped
+from clipforensics.jobs.hunting import inverter, inverting
+from clipforensics.jobs.hunting.inverting import invert_case, latest_inversion, run, worn_examples
+from clipforensics.jobs.runs.run_folder import Stopped
 from clipforensics.oracle.families import to_pixels
 
 SIDE, BLOCK = 12, (4, 3)

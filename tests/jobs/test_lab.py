@@ -6,9 +6,9 @@ import pytest
 
 from clipforensics.cases.case import Case
 from clipforensics.errors import ConfigError
-from clipforensics.jobs import lab
-from clipforensics.jobs.context import RunContext
-from clipforensics.jobs.run_folder import Run
+from clipforensics.jobs.attacking import lab
+from clipforensics.jobs.runs.context import RunContext
+from clipforensics.jobs.runs.run_folder import Run
 
 SMALL = {
     "name": "My lab", "pairs": 128, "test_pictures": 40, "workers": 1, "device": "cpu",

@@ -12,8 +12,8 @@ import psutil
 import pytest
 
 from clipforensics.errors import ConfigError, RunError
-from clipforensics.jobs import launcher
-from clipforensics.jobs.run_folder import Run
+from clipforensics.jobs.runs import launcher
+from clipforensics.jobs.runs.run_folder import Run
 
 CPU = {"device": "cpu"}
 
@@ -64,7 +64,7 @@ def test_an_equal_config_gives_the_running_run_and_another_does_not(toys, until)
 CLICK = """
 import sys
 from pathlib import Path
-from clipforensics.jobs import launcher
+from clipforensics.jobs.runs import launcher
 launcher.RUNNER = (sys.executable, sys.argv[2])
 launcher.KINDS["patient"] = "toy:patient"
 print("ready", flush=True)

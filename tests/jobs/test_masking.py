@@ -8,7 +8,7 @@ import pytest
 from clipforensics.cases.evidence import check_all
 from clipforensics.config.oracle import SEGMENTER_PRESETS, SegmenterSettings
 from clipforensics.errors import CaseError
-from clipforensics.jobs.masking import KeptMasks
+from clipforensics.jobs.hunting.masking import KeptMasks
 from clipforensics.oracle.regions import Region, grid_regions, whole
 
 

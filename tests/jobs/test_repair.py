@@ -21,12 +21,12 @@ from clipforensics.data.images import write_png
 from clipforensics.data.labels import LabelSet
 from clipforensics.data.pairs import read_pairs
 from clipforensics.errors import CaseError, ConfigError, ForensicsError, RunError
-from clipforensics.jobs import curating, measuring, preparing, repair
-from clipforensics.jobs.adopting import adopt
-from clipforensics.jobs.context import RunContext
-from clipforensics.jobs.estimating import time_plain_epoch
-from clipforensics.jobs.run_folder import Run
-from clipforensics.jobs.scan import embed
+from clipforensics.jobs.repairing import curating, measuring, preparing, repair
+from clipforensics.jobs.repairing.adopting import adopt
+from clipforensics.jobs.repairing.estimating import time_plain_epoch
+from clipforensics.jobs.runs.context import RunContext
+from clipforensics.jobs.runs.run_folder import Run
+from clipforensics.jobs.scanning.scan import embed
 from clipforensics.models.clip import load_clip, save_clip
 from clipforensics.models.tiny import TINY_CONFIG, tiny_clip
 from clipforensics.train.loop import train

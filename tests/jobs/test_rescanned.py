@@ -11,8 +11,9 @@ from clipforensics.cases.case import Case
 from clipforensics.cases.evidence import check_all
 from clipforensics.config.scan import ScanSettings
 from clipforensics.errors import CaseError
-from clipforensics.jobs import curating, rescanned, scan
-from clipforensics.jobs.adopting import adopt
+from clipforensics.jobs.repairing import curating, rescanned
+from clipforensics.jobs.repairing.adopting import adopt
+from clipforensics.jobs.scanning import scan
 from clipforensics.models.clip import save_clip
 from clipforensics.models.tiny import tiny_clip
 from clipforensics.models.zero_shot import label_weights, predict

@@ -13,7 +13,7 @@ import pytest
 from clipforensics.config.detect import DensitySettings, ReferenceSettings
 from clipforensics.detect.reference import State, score, score_each
 from clipforensics.errors import RunError
-from clipforensics.jobs.resuming import STATE, Keeper
+from clipforensics.jobs.scanning.resuming import STATE, Keeper
 
 K4 = DensitySettings(k=4)
 SETS = ReferenceSettings(reference_size=20, draws=4)
@@ -32,7 +32,7 @@ def test_a_killed_scoring_goes_on_to_the_same_scores(tmp_path, keeper, rng):
         from pathlib import Path
         from clipforensics.config.detect import DensitySettings, ReferenceSettings
         from clipforensics.detect.reference import score_each
-        from clipforensics.jobs.resuming import Keeper
+        from clipforensics.jobs.scanning.resuming import Keeper
         keeper = Keeper(Path({str(tmp_path / "evidence")!r}), every_seconds=0)
         def keep(state):
             keeper.keep(state)
@@ -60,7 +60,7 @@ import sys, numpy as np
 from pathlib import Path
 from clipforensics.config.detect import DensitySettings, ReferenceSettings
 from clipforensics.detect.reference import score_each
-from clipforensics.jobs.resuming import Keeper
+from clipforensics.jobs.scanning.resuming import Keeper
 keeper = Keeper(Path(sys.argv[2]), every_seconds=0.1)
 score_each(np.load(sys.argv[1], mmap_mode="r"), [("lof", DensitySettings())],
            ReferenceSettings(draws=2), state=keeper.begun(), keep=keeper.keep)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from clipforensics.errors import ConfigError, RunError
-from clipforensics.jobs import context as contexts
-from clipforensics.jobs.context import RunContext
-from clipforensics.jobs.run_folder import Run
+from clipforensics.jobs.runs import context as contexts
+from clipforensics.jobs.runs.context import RunContext
+from clipforensics.jobs.runs.run_folder import Run
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from clipforensics.config.detect import DensitySettings, MapSettings, ReferenceS
 from clipforensics.config.scan import ScanSettings
 from clipforensics.config.settings import parse
 from clipforensics.errors import CaseError, ConfigError, DataError, RunError
-from clipforensics.jobs import embedding, growing, scan, scoring
-from clipforensics.jobs.run_folder import Stopped
+from clipforensics.jobs.runs.run_folder import Stopped
+from clipforensics.jobs.scanning import embedding, growing, scan, scoring
 
 K4, ALL = DensitySettings(k=4), ReferenceSettings(reference_size="all")
 SMALL = ScanSettings(
@@ -135,7 +135,7 @@ from pathlib import Path
 from types import SimpleNamespace
 import numpy as np
 from clipforensics.cases.case import Case
-from clipforensics.jobs import embedding, scan
+from clipforensics.jobs.scanning import embedding, scan
 
 class Slow:
     side, dim, scale, fingerprint, device = 32, 8, 1.0, "stub", "cpu"
@@ -421,7 +421,7 @@ def test_scan_settings_refuse_nonsense(wrong):
 
 
 def test_the_scan_job_runs_in_its_own_process(case, locks, until):
-    from clipforensics.jobs import launcher
+    from clipforensics.jobs.runs import launcher
 
     run = launcher.start(case.dir, "scan", SMALL.model_dump(mode="json"))
     until(lambda: not run.status().active, seconds=400)

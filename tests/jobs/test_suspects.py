@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from clipforensics.jobs.suspects import suspected_labels
+from clipforensics.jobs.scanning.suspects import suspected_labels
 
 
 def made_case(captions):

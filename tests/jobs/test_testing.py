@@ -13,7 +13,7 @@ from clipforensics.config.attack import (
     TargetedSettings,
 )
 from clipforensics.data.demo_world import DemoWorld, labels
-from clipforensics.jobs.testing import manifest_evaluator
+from clipforensics.jobs.attacking.testing import manifest_evaluator
 from clipforensics.models.tiny import tiny_clip
 
 WORLD = DemoWorld(0, 80, 40, 32)

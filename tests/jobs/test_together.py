@@ -11,9 +11,10 @@ import torch
 from safetensors.torch import load_file
 
 import clipforensics
-from clipforensics.jobs import launcher, repair
-from clipforensics.jobs.context import RunContext
-from clipforensics.jobs.run_folder import Run
+from clipforensics.jobs.repairing import repair
+from clipforensics.jobs.runs import launcher
+from clipforensics.jobs.runs.context import RunContext
+from clipforensics.jobs.runs.run_folder import Run
 from clipforensics.train.distributed import same_text
 
 CHANGES = {"batch": 8, "pairs": 16, "steps": 3, "warmup_steps": 1, "evaluate_every": 2}

@@ -6,7 +6,7 @@ import pytest
 
 from clipforensics.config.train import TrainSettings
 from clipforensics.errors import DataError, RunError
-from clipforensics.jobs.train import train_pairs
+from clipforensics.jobs.attacking.train import train_pairs
 from clipforensics.models.clip import load_clip
 
 SETTINGS = TrainSettings(epochs=2, batch=16)

@@ -13,9 +13,8 @@ from clipforensics.config.oracle import HuntSettings, VerifySettings
 from clipforensics.data.images import write_png
 from clipforensics.data.pairs import Pairs
 from clipforensics.errors import CaseError, ModelError
-from clipforensics.jobs import examining
-from clipforensics.jobs.run_folder import Stopped
-from clipforensics.jobs.triggers import (
+from clipforensics.jobs.hunting import examining
+from clipforensics.jobs.hunting.triggers import (
     hunt,
     inspect,
     latest_hunt,
@@ -24,6 +23,7 @@ from clipforensics.jobs.triggers import (
     screen,
     trigger_bank,
 )
+from clipforensics.jobs.runs.run_folder import Stopped
 from clipforensics.oracle.regions import holds
 
 SETTINGS = HuntSettings(top=20, verify=VerifySettings(n_screen=24, n_confirm=48))
@@ -232,7 +232,7 @@ def test_a_case_without_trusted_model_says_so(case, monkeypatch):
 
 
 def test_the_job_speaks_through_its_context(case, monkeypatch):
-    from clipforensics.jobs import triggers
+    from clipforensics.jobs.hunting import triggers
 
     monkeypatch.setattr(triggers.Case, "open", lambda folder: case)
     lines = []

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from clipforensics.cases.evidence import MADE, evidence_dir, writing
-from clipforensics.jobs import embedding, scan
+from clipforensics.jobs.scanning import embedding, scan
 from clipforensics.jobs.verifying import verify
 
 

@@ -74,7 +74,7 @@ def test_a_batch_that_cannot_be_shared_is_refused(monkeypatch):
 
 def test_the_command_train_under_torchrun(tmp_path):
     from clipforensics.data.images import write_png
-    from clipforensics.jobs.train import train_pairs
+    from clipforensics.jobs.attacking.train import train_pairs
 
     rng = torch.Generator().manual_seed(0)
     lines = ["filepath,title"]

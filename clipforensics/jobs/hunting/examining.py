@@ -1,0 +1,270 @@
+"""One picture under the oracle, kept as evidence: what was said, seen and pasted."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clipforensics.cases.case import Case
+from clipforensics.cases.evidence import evidence_dir, is_made, write_json, writing
+from clipforensics.config.oracle import SEGMENTER_PRESETS, HuntSettings
+from clipforensics.errors import DataError
+from clipforensics.jobs.hunting.masking import KeptMasks
+from clipforensics.oracle.bank import Sighting, signature
+from clipforensics.oracle.finding import Candidate, Inspection, find_triggers, to_test
+from clipforensics.oracle.pasting import CleanSet, clean_set, cut
+from clipforensics.oracle.regions import Region
+from clipforensics.oracle.scorer import Judge, Oracle, make_oracle, suspect_judge
+from clipforensics.oracle.verify import Verification, verify
+
+SIGNATURE_PICTURES = 40
+CLEAN_SPARE = 120
+
+
+@dataclass(frozen=True)
+class Examiner:
+    """A case with its two models, its segmenter and its clean pictures, loaded once."""
+
+    case: Case
+    settings: HuntSettings
+    suspect: Judge
+    oracle: Oracle
+    clean_rows: tuple[int, ...]
+
+    @cached_property
+    def clean(self) -> CleanSet:
+        """Pictures to paste on: pairs of the case itself with a low detection score."""
+        pictures, named = [], []
+        for row in self.clean_rows:
+            try:
+                pictures.append(self.case.pairs.picture(row, self.suspect.side))
+            except DataError:
+                continue  # a bad picture is reported by the scan; here it is simply not used
+            named.append(frozenset(self.case.labels.named_in(self.case.pairs.captions[row])))
+        stacked = np.stack(pictures) if pictures else np.empty((0, 1, 1, 3), np.uint8)
+        return clean_set(stacked, named, self.suspect, self.oracle.trusted)
+
+    @cached_property
+    def unpasted(self) -> np.ndarray:
+        """The suspect's unit embeddings of the pictures that signatures are taken on."""
+        return self.suspect.features(self.clean.pictures[:SIGNATURE_PICTURES])
+
+    def key(self) -> dict[str, Any]:
+        """What every result of this examiner depends on, the picture apart."""
+        prints = self.case.fingerprints
+        return {
+            "data": prints["data"], "labels": prints["labels"],
+            "suspect": self.suspect.encoder.fingerprint,
+            "trusted": self.oracle.trusted.encoder.fingerprint,
+            "segmenter": self.oracle.segmenter.fingerprint,
+            "oracle": self.settings.oracle.model_dump(mode="json"),
+        }  # fmt: skip
+
+    def paste_key(self) -> dict[str, Any]:
+        """What the paste test depends on besides."""
+        verify_settings = self.settings.verify.model_dump(mode="json")
+        return {"verify": verify_settings, "clean": list(self.clean_rows)}
+
+
+def load_examiner(
+    case: Case, settings: HuntSettings | None = None, scores: np.ndarray | None = None
+) -> Examiner:
+    """Load models and segmenter, and choose the clean rows.
+
+    Args:
+        case: needs a trusted model and a segmenter.
+        settings: see `HuntSettings`.
+        scores: detection score per pair, if known: clean rows come from its lower half. Without
+            it they are drawn from all pairs, a few of which may be poisoned.
+
+    Raises:
+        CaseError: the case has no trusted model or no segmenter.
+        ModelError: the trusted model is the suspect, or weights cannot be loaded.
+    """
+    settings = settings or HuntSettings()
+    trusted, segmenter = case.trusted(), case.segmenter()
+    if settings.fast:
+        segmenter = segmenter.with_settings(SEGMENTER_PRESETS["fast"])
+    suspect = suspect_judge(case.suspect(), case.labels)
+    kept = KeptMasks(case, segmenter)
+    oracle = make_oracle(kept, trusted, case.labels, settings.oracle, suspect.encoder.fingerprint)
+    rows = clean_rows(len(case.pairs), scores, settings)
+    return Examiner(case, settings, suspect, oracle, rows)
+
+
+def clean_rows(n: int, scores: np.ndarray | None, settings: HuntSettings) -> tuple[int, ...]:
+    """Rows to paste on, in random order: from the lower half of the scores where there are any."""
+    rows = np.arange(n)
+    if scores is not None:
+        rows = np.flatnonzero(scores <= np.nanmedian(scores))
+    rng = np.random.default_rng([settings.verify.seed, 4])
+    wanted = settings.verify.n_confirm + settings.verify.n_screen + CLEAN_SPARE
+    return tuple(int(row) for row in rng.permutation(rows)[:wanted])
+
+
+def inspect(case: Case, row: int, examiner: Examiner | None = None) -> Inspection:
+    """What suspect and oracle say of one pair's picture, from evidence or made now.
+
+    Raises:
+        DataError: the picture cannot be read.
+        CaseError, ModelError: see `load_examiner`.
+    """
+    examiner = examiner or load_examiner(case)
+    key = examiner.key() | {"pair": case.pairs.ids[row]}
+    folder = evidence_dir(case, "inspections", key)
+    if not is_made(folder):
+        picture = case.pairs.picture(row, examiner.suspect.side)
+        found = find_triggers(picture, examiner.suspect, examiner.oracle, examiner.settings.oracle)
+        with writing(folder, key) as part:
+            _write_inspection(part, found)
+    return _read_inspection(folder)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One candidate after the screen, and what it does to the suspect if it passed."""
+
+    candidate: Candidate
+    screened: Verification
+    signature: np.ndarray | None
+
+    @property
+    def passed(self) -> bool:
+        """Whether the screen took it for a trigger."""
+        return self.screened.status == "verified"
+
+
+def screen(case: Case, row: int, examiner: Examiner | None = None) -> list[Tried]:
+    """Paste the picture's candidates on clean pictures, from evidence or now.
+
+    Per label the most confident ones are tried in order, and the first that passes ends it.
+
+    Raises:
+        DataError: the picture cannot be read, or there are too few clean pictures.
+    """
+    examiner = examiner or load_examiner(case)
+    key = _screen_key(case, row, examiner)
+    folder = evidence_dir(case, "screens", key)
+    if not is_made(folder):
+        tried = _try(case, row, examiner)
+        with writing(folder, key) as part:
+            write_json(part / "tried.json", [_plain(one) for one in tried])
+    content = json.loads((folder / "tried.json").read_text(encoding="utf-8"))
+    return [_tried(one) for one in content]
+
+
+def is_screened(case: Case, row: int, examiner: Examiner) -> bool:
+    """Whether this picture's paste test is evidence already."""
+    return is_made(evidence_dir(case, "screens", _screen_key(case, row, examiner)))
+
+
+def _screen_key(case: Case, row: int, examiner: Examiner) -> dict[str, Any]:
+    return examiner.key() | examiner.paste_key() | {"pair": case.pairs.ids[row]}
+
+
+def sightings(case: Case, row: int, tried: Sequence[Tried], examiner: Examiner) -> list[Sighting]:
+    """The candidates that passed, with the picture they lie in."""
+    passed = [one for one in tried if one.passed and one.signature is not None]
+    if not passed:
+        return []
+    picture = case.pairs.picture(row, examiner.suspect.side)
+    return [
+        Sighting(
+            case.pairs.ids[row], one.candidate.label, one.candidate.box_xyxy, picture,
+            one.signature, one.screened,
+        )
+        for one in passed
+        if one.signature is not None
+    ]  # fmt: skip
+
+
+def _try(case: Case, row: int, examiner: Examiner) -> list[Tried]:
+    settings = examiner.settings
+    found = to_test(inspect(case, row, examiner).candidates, settings.oracle.tested_per_label)
+    if not found:
+        return []
+    picture = case.pairs.picture(row, examiner.suspect.side)
+    tried: list[Tried] = []
+    for one in found:
+        if any(t.passed and t.candidate.label == one.label for t in tried):
+            continue
+        crop = cut(picture, one.box_xyxy)
+        figures = verify(
+            crop, one.label, one.p_trusted, examiner.clean, examiner.suspect,
+            examiner.oracle.trusted, settings.verify, settings.oracle.theta, confirm=False,
+        )  # fmt: skip
+        shift = None
+        if figures.status == "verified":
+            fixed = examiner.clean.pictures[:SIGNATURE_PICTURES]
+            seed = settings.verify.seed
+            shift = signature(crop, fixed, examiner.unpasted, examiner.suspect, seed)
+        tried.append(Tried(one, figures, shift))
+    return tried
+
+
+def _plain(one: Tried) -> dict[str, Any]:
+    shift = None if one.signature is None else [float(v) for v in one.signature]
+    return {
+        "candidate": asdict(one.candidate), "screened": asdict(one.screened), "signature": shift
+    }  # fmt: skip
+
+
+def _tried(content: dict[str, Any]) -> Tried:
+    shift = content["signature"]
+    return Tried(
+        candidate_from(content["candidate"]),
+        verification_from(content["screened"]),
+        None if shift is None else np.array(shift, np.float32),
+    )
+
+
+def candidate_from(content: dict[str, Any]) -> Candidate:
+    """A candidate from its JSON."""
+    values: dict[str, Any] = {**content, "box_xyxy": tuple(content["box_xyxy"])}
+    return Candidate(**values)
+
+
+def verification_from(content: dict[str, Any]) -> Verification:
+    """Figures of a paste test from their JSON."""
+    values: dict[str, Any] = {**content, "interval": tuple(content["interval"])}
+    return Verification(**values)
+
+
+def _write_inspection(part: Path, found: Inspection) -> None:
+    masks = np.stack([region.mask for region in found.regions])
+    lists = {
+        "said": found.said, "seen": found.seen, "suspicious": found.suspicious,
+        "regions": [
+            [region.box_xyxy, region.predicted_iou, region.stability, region.source]
+            for region in found.regions
+        ],
+        "candidates": [asdict(one) for one in found.candidates],
+        "mask_shape": list(masks.shape),
+    }  # fmt: skip
+    write_json(part / "lists.json", lists)
+    np.savez_compressed(
+        part / "arrays.npz",
+        masks=np.packbits(masks), p_trusted=found.p_trusted, p_suspect=found.p_suspect,
+    )  # fmt: skip
+
+
+def _read_inspection(folder: Path) -> Inspection:
+    lists = json.loads((folder / "lists.json").read_text(encoding="utf-8"))
+    shape = tuple(lists["mask_shape"])
+    with np.load(folder / "arrays.npz", allow_pickle=False) as arrays:
+        masks = np.unpackbits(arrays["masks"], count=int(np.prod(shape))).reshape(shape) > 0
+        p_trusted, p_suspect = arrays["p_trusted"], arrays["p_suspect"]
+    regions = tuple(
+        Region(tuple(box), mask, predicted, stability, source)
+        for mask, (box, predicted, stability, source) in zip(masks, lists["regions"], strict=True)
+    )
+    said, seen, suspicious = (
+        tuple((str(name), float(p)) for name, p in lists[which])
+        for which in ("said", "seen", "suspicious")
+    )
+    candidates = tuple(candidate_from(one) for one in lists["candidates"])
+    return Inspection(said, seen, suspicious, regions, p_trusted, p_suspect, candidates)

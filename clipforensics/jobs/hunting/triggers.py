@@ -1,0 +1,214 @@
+"""Hunt triggers in a case: inspect the most suspicious pairs, verify, group, and find the carriers.
+
+Each picture's inspection and screen are evidence, so a stopped hunt goes on where it ended, and
+the page that shows one picture reads what the hunt found.
+"""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clipforensics.cases.case import Case
+from clipforensics.cases.evidence import evidence_dir, is_made, read_made, write_json, writing
+from clipforensics.config.oracle import HuntSettings
+from clipforensics.config.settings import parse
+from clipforensics.jobs.hunting.banking import make_bank, read_bank, write_bank
+from clipforensics.jobs.hunting.carrying import probable_pairs, suspicions_of
+from clipforensics.jobs.hunting.examining import (
+    Examiner,
+    Tried,
+    inspect,
+    load_examiner,
+    screen,
+    sightings,
+)
+from clipforensics.jobs.runs.context import RunContext
+from clipforensics.jobs.runs.run_folder import Stopped
+from clipforensics.jobs.scanning.scan import embed, scores
+from clipforensics.oracle.affected import Suspicion, affected_labels
+from clipforensics.oracle.bank import Sighting, Trigger
+from clipforensics.oracle.pasting import trusted_features
+
+__all__ = ["hunt", "inspect", "latest_hunt", "load_examiner", "run", "screen", "trigger_bank"]
+
+Progress = Callable[..., None]
+Stop = Callable[[], bool]
+CHUNK = 512
+RESULT = "result.json"
+
+
+def run(context: RunContext) -> dict[str, Any]:
+    """The job "triggers"; its config is a HuntSettings."""
+    settings = parse(HuntSettings, context.config)
+    case = Case.open(context.case_dir)
+    result = hunt(case, settings, context.progress, context.should_stop)
+    context.journal({k: result[k] for k in ("inspected", "seconds", "statuses")})
+    return result
+
+
+def hunt(
+    case: Case,
+    settings: HuntSettings | None = None,
+    progress: Progress | None = None,
+    stop: Stop | None = None,
+) -> dict[str, Any]:
+    """Inspect the top pairs by detection score and make the trigger bank.
+
+    Args:
+        case: with trusted model and segmenter; embedded and scored here if it is not yet.
+        settings: how many pairs, which detector, oracle and paste test.
+        progress: told (step, total, message).
+        stop: asked before each picture; true ends the hunt with Stopped, and what was inspected
+            is kept.
+
+    Returns:
+        triggers [{pair, box, label, flip_rate, entropy, …}] verified, best first; rejected, alike;
+        sightings [{pair, box, label, flip_rate, entropy, trigger}]; affected_labels [{label, …}]
+        best first; victims, carriers, probable [pair ids]; and what was counted: inspected, with
+        candidates, statuses, seconds.
+    """
+    settings = settings or HuntSettings()
+    tell, halt = progress or _silent, stop or _never
+    embed(case, progress, stop)
+    found = scores(case, settings.detector, settings.density, settings.reference, progress, stop)
+    examiner = load_examiner(case, settings, found.mean)
+    key = examiner.key() | examiner.paste_key() | {"hunt": settings.model_dump(mode="json")}
+    folder = evidence_dir(case, "hunts", key)
+    if not is_made(folder):
+        began = time.perf_counter()
+        order = _order(case, examiner, found.mean, settings.top)
+        seen, tried = _screen_all(case, examiner, order, tell, halt)
+        screened = time.perf_counter()
+        bank = make_bank(examiner, seen, tell, halt)
+        suspicions = suspicions_of(case, examiner, bank, tried, tell, halt)
+        suspicions += probable_pairs(case, examiner, bank, order, _ranked(found.mean))
+        result = _result(bank, seen, tried, suspicions) | {
+            "seconds": round(time.perf_counter() - began, 2),
+            "seconds_per_picture": round((screened - began) / max(1, len(order)), 4),
+        }
+        with writing(folder, key) as part:
+            write_json(part / RESULT, result)
+            write_bank(part, bank)
+    return _read_json(folder / RESULT)
+
+
+def latest_hunt(case: Case) -> dict[str, Any] | None:
+    """The newest finished hunt's result for this suspect, or None before the first."""
+    folder = _latest_folder(case)
+    return None if folder is None else _read_json(folder / RESULT)
+
+
+def trigger_bank(case: Case) -> list[Trigger]:
+    """The newest hunt's triggers, verified and rejected, best first; empty before the first."""
+    folder = _latest_folder(case)
+    return [] if folder is None else read_bank(folder)
+
+
+def _order(case: Case, examiner: Examiner, scores_: np.ndarray, top: int) -> list[int]:
+    """The top rows; first those whose suspect top-1 is outside the trusted model's top 5."""
+    best = [int(row) for row in _ranked(scores_)[:top]]
+    odd, agreeing = [], []
+    for start in range(0, len(best), CHUNK):
+        rows = best[start : start + CHUNK]
+        pictures = case.pairs.frames(rows, examiner.suspect.side)
+        said = examiner.suspect.answers(pictures)
+        trusted = examiner.oracle.trusted
+        cosines = trusted_features(trusted, pictures) @ trusted.weights[: len(trusted.labels)].T
+        likely = np.argsort(-cosines, axis=1)[:, :5]
+        for row, one, five in zip(rows, said, likely, strict=True):
+            (agreeing if one in five else odd).append(row)
+    return odd + agreeing
+
+
+def _ranked(scores_: np.ndarray) -> np.ndarray:
+    """Rows by falling score; rows without a score are left out."""
+    order = np.argsort(-scores_, kind="stable")
+    return order[np.isfinite(scores_[order])]
+
+
+def _screen_all(
+    case: Case, examiner: Examiner, order: Sequence[int], tell: Progress, halt: Stop
+) -> tuple[list[Sighting], dict[int, list[Tried]]]:
+    seen: list[Sighting] = []
+    tried: dict[int, list[Tried]] = {}
+    for i, row in enumerate(order):
+        if halt():
+            raise Stopped(f"Stopped after {i:,} of {len(order):,} pictures; they are kept.")
+        tell(i, len(order), "inspecting the most suspicious pictures", sightings=len(seen))
+        tried[row] = screen(case, row, examiner)
+        seen += sightings(case, row, tried[row], examiner)
+    tell(len(order), len(order), "inspecting the most suspicious pictures", sightings=len(seen))
+    return seen, tried
+
+
+def _result(
+    bank: Sequence[Trigger],
+    seen: Sequence[Sighting],
+    tried: dict[int, list[Tried]],
+    suspicions: Sequence[Suspicion],
+) -> dict[str, Any]:
+    """The hunt in JSON types."""
+    verified = [t for t in bank if t.figures.status == "verified"]
+    number = {pair: i for i, t in reversed(list(enumerate(bank))) for pair in t.pairs}
+    of_kind = {
+        kind: [s.pair for s in suspicions if s.kind == kind]
+        for kind in ("victim", "carrier", "probable")
+    }
+    statuses = Counter(one.screened.status for several in tried.values() for one in several)
+    return {
+        "triggers": [_trigger_row(t) for t in verified],
+        "rejected": [_trigger_row(t) for t in bank if t.figures.status != "verified"],
+        "sightings": [
+            {
+                "pair": s.pair, "box": list(s.box_xyxy), "label": s.label,
+                "flip_rate": s.screened.flip_rate, "entropy": s.screened.entropy,
+                "trigger": number.get(s.pair),
+            }
+            for s in seen
+        ],
+        "affected_labels": [asdict(one) for one in affected_labels(bank, suspicions)],
+        "victims": list(dict.fromkeys(of_kind["victim"])),
+        "carriers": list(dict.fromkeys(of_kind["carrier"])),
+        "probable": list(dict.fromkeys(of_kind["probable"])),
+        "suspicions": [asdict(s) for s in suspicions],
+        "inspected": len(tried),
+        "with_candidates": sum(bool(several) for several in tried.values()),
+        "statuses": dict(statuses),
+    }  # fmt: skip
+
+
+def _trigger_row(trigger: Trigger) -> dict[str, Any]:
+    figures = trigger.figures
+    return {
+        "pair": trigger.pair, "box": list(trigger.box_xyxy), "label": trigger.label,
+        "flip_rate": figures.flip_rate, "entropy": figures.entropy, "n": figures.n,
+        "interval": list(figures.interval), "flips": figures.flips,
+        "flip_rate_trusted": figures.flip_rate_trusted, "p_value": figures.p_value,
+        "labels_flipped": figures.labels_flipped, "status": figures.status,
+        "large": figures.large, "consensus": trigger.consensus, "pairs": list(trigger.pairs),
+    }  # fmt: skip
+
+
+def _latest_folder(case: Case) -> Path | None:
+    folders = [path.parent for path in (case.dir / "evidence" / "hunts").glob("*/made.json")]
+    made = [(read_made(folder), folder) for folder in folders if "." not in folder.name]
+    own = [one for one in made if one[0]["key"].get("suspect") == case.fingerprints["weights"]]
+    return max(own, key=lambda one: one[0]["made"])[1] if own else None
+
+
+def _read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _silent(*_: Any, **__: Any) -> None:
+    """Progress that nobody watches."""
+
+
+def _never() -> bool:
+    return False

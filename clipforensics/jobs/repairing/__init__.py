@@ -1,0 +1,1 @@
+"""Repair a case's suspect, and compare before with after."""

@@ -1,0 +1,168 @@
+"""What a fine-tuning repair learns from: verified triggers, and clean pairs chosen with the picks."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from clipforensics.cases.case import Case
+from clipforensics.config.oracle import HuntSettings
+from clipforensics.config.repair import EftClipSettings, FineTuneSettings
+from clipforensics.errors import ConfigError
+from clipforensics.jobs.hunting.triggers import latest_hunt, trigger_bank
+from clipforensics.jobs.scanning.scan import is_embedded, scores
+from clipforensics.oracle.bank import Trigger
+from clipforensics.repair.curate import Curated, curate
+
+BATCH = 512
+
+
+@dataclass(frozen=True)
+class CuratedSet:
+    """The clean pairs, the triggers to heal, and a table that says what they are."""
+
+    pairs: Curated
+    triggers: list[Trigger]
+    affected: list[str]
+    table: list[dict[str, Any]]
+
+
+def trigger_subject(trigger: Trigger) -> str:
+    """How the review store names a trigger: pair, box and label."""
+    return f"{trigger.pair}:{','.join(map(str, trigger.box_xyxy))}:{trigger.label}"
+
+
+def triggers_to_heal(case: Case) -> list[Trigger]:
+    """Verified triggers that no reviewer called benign, and any that one called suspicious."""
+    verdicts = case.store.current("trigger")
+
+    def wanted(trigger: Trigger) -> bool:
+        entry = verdicts.get(trigger_subject(trigger))
+        said = entry.verdict if entry else None
+        if said in ("benign", "duplicate"):
+            return False
+        return trigger.figures.status == "verified"
+
+    return [trigger for trigger in trigger_bank(case) if wanted(trigger)]
+
+
+def affected_labels_of(case: Case, triggers: list[Trigger]) -> list[str]:
+    """Labels the triggers force, and those a reviewer marked; less those called benign."""
+    verdicts = {name: entry.verdict for name, entry in case.store.current("label").items()}
+    names = [trigger.label for trigger in triggers]
+    names += [name for name, said in verdicts.items() if said == "suspicious"]
+    known = set(case.labels.names)
+    return [n for n in dict.fromkeys(names) if n in known and verdicts.get(n) != "benign"]
+
+
+def excluded_rows(case: Case) -> np.ndarray:
+    """bool [n]: pairs that a reviewer or the oracle holds to be poisoned."""
+    out = np.zeros(len(case.pairs), bool)
+    rows = {name: row for row, name in enumerate(case.pairs.ids)}
+    verdicts = {name: entry.verdict for name, entry in case.store.current("sample").items()}
+    found = latest_hunt(case) or {}
+    doubted = [name for kind in ("victims", "probable", "carriers") for name in found.get(kind, ())]
+    doubted = [name for name in doubted if verdicts.get(name) != "benign"]
+    for name in doubted + [n for n, said in verdicts.items() if said not in (None, "benign")]:
+        if name in rows:
+            out[rows[name]] = True
+    return out
+
+
+def left_out_rows(case: Case, settings: FineTuneSettings, named: list[list[int]]) -> np.ndarray:
+    """bool [n]: pairs that the reviewer took out of the curated set, by id or by label.
+
+    Raises:
+        ConfigError: an id or a label is not the case's.
+    """
+    out = np.zeros(len(case.pairs), bool)
+    rows = {name: row for row, name in enumerate(case.pairs.ids)}
+    strange = [name for name in settings.left_out_pairs if name not in rows]
+    if strange:
+        raise ConfigError(
+            f"{len(strange):,} of {len(settings.left_out_pairs):,} left-out pairs are not in the case "
+            f"(first: {strange[0]!r}). Name ids of {case.settings.data}."
+        )
+    out[[rows[name] for name in settings.left_out_pairs]] = True
+    labels = {case.labels.index(name) for name in settings.left_out_labels}
+    return out | np.array([bool(labels.intersection(names)) for names in named], bool)
+
+
+def names_per_row(case: Case) -> list[list[int]]:
+    """Label numbers that each caption names."""
+    labels = case.labels
+    return [[labels.index(n) for n in labels.named_in(text)] for text in case.pairs.captions]
+
+
+def scores_of(case: Case) -> np.ndarray:
+    """The detector scores that also order the trigger hunt; NaN for bad pictures.
+
+    Raises:
+        CaseError: the case is not embedded.
+    """
+    hunt = HuntSettings()
+    return scores(case, hunt.detector, hunt.density, hunt.reference).mean
+
+
+def curated_set(case: Case, settings: FineTuneSettings) -> CuratedSet:
+    """Choose pairs for EftCLIP or its control; also what the page shows before a start.
+
+    Raises:
+        ConfigError: EftCLIP without a verified trigger; a left-out pair or label is unknown.
+        CaseError: the case is not embedded.
+        DataError: no pair looks clean enough.
+    """
+    if not is_embedded(case):
+        raise ConfigError(
+            "Clean pairs are chosen by score, and this case has none. Run a scan first."
+        )
+    triggers = triggers_to_heal(case)
+    stamped = isinstance(settings, EftClipSettings)
+    if stamped and not triggers:
+        raise ConfigError(
+            "EftCLIP needs at least one verified trigger, this case has none. Run the Triggers "
+            "page over the highest scores first, or use SafeCLIP, which needs no trigger."
+        )
+    affected = affected_labels_of(case, triggers)
+    named = names_per_row(case)
+    share = (
+        settings.target_share
+        if isinstance(settings, EftClipSettings)
+        else EftClipSettings().target_share
+    )
+    chosen = curate(
+        named,
+        scores_of(case),
+        excluded_rows(case) | left_out_rows(case, settings, named),
+        [case.labels.index(name) for name in affected],
+        settings.pairs,
+        share,
+        _supporter(case, named),
+        settings.seed,
+    )
+    stamped_share = settings.stamped_share if isinstance(settings, EftClipSettings) else 0.0
+    return CuratedSet(
+        chosen, triggers, affected, chosen.table(len(case.pairs), named, stamped_share)
+    )
+
+
+def _supporter(case: Case, named: list[list[int]]) -> Any:
+    """Rows to bool: is the trusted model's best label among those the caption names?"""
+    if case.settings.trusted_model is None:
+        return None
+
+    def support(rows: np.ndarray) -> np.ndarray:
+        from clipforensics.models.zero_shot import label_weights, predict
+
+        trusted = case.trusted()
+        weights = label_weights(trusted, case.labels)
+        out = np.zeros(len(rows), bool)
+        for start in range(0, len(rows), BATCH):
+            part = rows[start : start + BATCH]
+            seen = predict(trusted, case.pairs.frames(part, trusted.side), weights)
+            out[start : start + len(part)] = [
+                label in named[row] for label, row in zip(seen, part, strict=True)
+            ]
+        return out
+
+    return support

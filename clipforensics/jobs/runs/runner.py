@@ -1,0 +1,179 @@
+"""The process of one run: `python -m clipforensics.jobs.runs.runner DIR`. Never imports Streamlit."""
+
+import errno
+import importlib
+import os
+import platform
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from clipforensics.cases.evidence import write_json
+from clipforensics.cases.provenance import code_revision, versions
+from clipforensics.errors import ConfigError, ForensicsError, RunError
+from clipforensics.jobs.runs.context import RunContext, _plain
+from clipforensics.jobs.runs.kinds import KINDS
+from clipforensics.jobs.runs.run_folder import Run, Stopped
+
+POLL_SECONDS = 0.5
+STOPPED = "stopped on request"
+
+
+class Terminated(BaseException):
+    """SIGTERM came. No Exception, so that no job mistakes it for a fault of its own."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one run folder to its end. Returns 0 on success, 1 otherwise."""
+    folder = (sys.argv[1:] if arguments is None else arguments)[0]
+    context = RunContext(Run.open(Path(folder)))
+    return 0 if play(context)["state"] == "succeeded" else 1
+
+
+def play(context: RunContext) -> dict[str, str]:
+    """Do a run's work in this process, with heartbeat and device lock; its end is in the folder, too."""
+    signal.signal(signal.SIGTERM, _terminate)
+    threading.Thread(target=context.beat, daemon=True, name="heartbeat").start()
+    try:
+        end = _guarded(context)
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the end is being written
+        context.end_beat()
+    context.update(finished=time.time(), eta_seconds=None, **end)
+    return end
+
+
+def _guarded(context: RunContext) -> dict[str, str]:
+    """Do the work and put whatever happens into one state and one sentence."""
+    try:
+        return _work(context)
+    except Stopped:
+        return {"state": "cancelled", "message": STOPPED}
+    except (Terminated, KeyboardInterrupt):
+        return {"state": "cancelled", "message": "stopped by a signal"}
+    except ForensicsError as problem:
+        return {"state": "failed", "message": str(problem)}
+    except Exception as problem:  # the last door: a run always says how it ended
+        traceback.print_exc()
+        return {"state": "failed", "message": _sentence(problem)}
+
+
+def _work(context: RunContext) -> dict[str, str]:
+    context.update(message="starting")
+    device = _device_of(context.config)
+    with _device_turn(device, context):
+        context.update(state="running", started=time.time(), message="loading")
+        write_json(context.run.dir / "env.json", _environment(context, device))
+        job = _job_of(context.run.kind)
+        result = job(context)
+        if result is not None:
+            write_json(context.run.dir / "result.json", _plain(result))
+    if context.stop_seen:
+        return {"state": "cancelled", "message": STOPPED}
+    return {"state": "succeeded", "message": "done"}
+
+
+def _job_of(kind: str) -> Callable[[RunContext], Any]:
+    if kind not in KINDS:
+        raise ConfigError(f"No job is called {kind!r}; there are {', '.join(KINDS)}.")
+    module, _, name = KINDS[kind].partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _device_of(config: dict[str, Any]) -> str:
+    asked = str(config.get("device", "auto"))
+    if asked != "auto":
+        return asked
+    from clipforensics.models.clip import pick_device
+
+    return pick_device(asked)
+
+
+@contextmanager
+def _device_turn(device: str, context: RunContext) -> Iterator[None]:
+    """One run a device at a time; the system frees the lock even when the process is killed."""
+    folder = lock_folder()
+    name = "".join(letter if letter.isalnum() else "-" for letter in device)
+    lock, holder = FileLock(folder / f"{name}.lock"), folder / f"{name}.holder"
+    said = ""
+    while True:
+        try:
+            lock.acquire(timeout=POLL_SECONDS)
+            break
+        except Timeout:
+            if context.should_stop():
+                raise Stopped(STOPPED) from None
+            message = f"queued: {_holder(holder)} runs on the {device}"
+            if message != said:
+                context.update(message=message)
+                said = message
+    try:
+        holder.write_text(str(context.run.dir), encoding="utf-8")
+        yield
+    finally:
+        lock.release()
+
+
+def lock_folder() -> Path:
+    """Where this user's device locks lie: CLIPFORENSICS_LOCKS, else the user's cache folder.
+
+    Raises:
+        RunError: the folder cannot be made.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = Path(os.environ.get("CLIPFORENSICS_LOCKS") or cache / "clipforensics" / "locks")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise RunError(
+            f"No folder for device locks at {folder}: {problem.strerror}. "
+            "Set CLIPFORENSICS_LOCKS to a folder you may write."
+        ) from None
+    return folder
+
+
+def _holder(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8") or "another run"
+    except OSError:
+        return "another run"
+
+
+def _environment(context: RunContext, device: str) -> dict[str, Any]:
+    return {
+        "command": context.run.command,
+        "device": device,
+        "versions": versions(),
+        "code": code_revision(),
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+        "seed": context.config.get("seed"),
+        "config_sha256": context.run.sha256,
+    }
+
+
+def _sentence(problem: Exception) -> str:
+    if isinstance(problem, OSError) and problem.errno == errno.ENOSPC:
+        return "The disk is full. Free space and start again; finished work is kept."
+    # by name: the runner itself never loads torch
+    if isinstance(problem, MemoryError) or type(problem).__name__ == "OutOfMemoryError":
+        return "The memory is full. Close other programs, or choose a smaller batch."
+    return f"Unexpected {type(problem).__name__}: {problem}. The log below has the details."
+
+
+def _terminate(*_: Any) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not disturb the clean-up
+    raise Terminated
+
+
+if __name__ == "__main__":
+    sys.exit(main())

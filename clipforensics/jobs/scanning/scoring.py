@@ -1,0 +1,232 @@
+"""Score a case's pairs, and hold the scores against the truth where it is known."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clipforensics.cases.case import Case
+from clipforensics.cases.evidence import evidence_dir, is_made, write_json, writing
+from clipforensics.config.detect import DensitySettings, ReferenceSettings, ScaleSettings
+from clipforensics.detect.agreement import cosines, mismatch_log_odds
+from clipforensics.detect.embeddings import release
+from clipforensics.detect.groups import near_copies
+from clipforensics.detect.metrics import evaluate
+from clipforensics.detect.reference import Scores, score_each
+from clipforensics.detect.scales import score_scales
+from clipforensics.errors import DataError, RunError
+from clipforensics.jobs.runs.run_folder import Stopped
+from clipforensics.jobs.scanning.embedding import (
+    Progress,
+    Stop,
+    embedding_dir,
+    embeddings,
+    scored_rows,
+    text_embeddings,
+)
+from clipforensics.jobs.scanning.resuming import Keeper
+from clipforensics.repair.split import fit_mixture
+
+CHECK_ROWS = 65_536
+SCALE_FILES = ("z", "best")
+
+
+def scores(
+    case: Case,
+    detector: str,
+    density: DensitySettings,
+    reference: ReferenceSettings,
+    progress: Progress | None = None,
+    stop: Stop | None = None,
+) -> Scores:
+    """One detector's score of every pair, read from evidence or computed and kept.
+
+    Returns:
+        Scores with mean and spread float64 [n]; NaN for bad pictures, and where a detector that
+        reads angles meets a zero embedding.
+
+    Raises:
+        CaseError: not embedded yet.
+        ConfigError: unknown detector, or k does not fit the reference sets.
+        DataError: some embeddings are not finite; the first rows are named.
+    """
+    key = scores_key(case, detector, density, reference)
+    folder = evidence_dir(case, "scores", key)
+    if not is_made(folder):
+        rows, x = usable(case, stop)
+        keeper = Keeper(folder)
+        told = told_as(progress, f"scoring by {detector}")
+        try:
+            made, more = _made(case, rows, x, detector, density, reference, told, stop, keeper)
+        except RunError as problem:
+            raise Stopped(str(problem)) from None
+        with writing(folder, key) as part:
+            _write_scores(part, rows, made)
+            for name, table in more.items():
+                np.save(part / f"{name}.npy", table, allow_pickle=False)
+        keeper.forget()
+    return _read_scores(folder, len(case.pairs))
+
+
+def scale_scores(
+    case: Case, reference: ReferenceSettings
+) -> tuple[np.ndarray, np.ndarray, list[dict[str, Any]]] | None:
+    """What each scale said, if `scores(case, "scales", ...)` was made with these settings.
+
+    Returns:
+        z float32 [scales, m] and best int64 [m] for the m `scored_rows`, and the scales' records.
+    """
+    folder = evidence_dir(case, "scores", scores_key(case, "scales", DensitySettings(), reference))
+    if not is_made(folder):
+        return None
+    z, best = (np.load(folder / f"{n}.npy", mmap_mode="r", allow_pickle=False) for n in SCALE_FILES)
+    info = json.loads((folder / "info.json").read_text(encoding="utf-8"))
+    return z, best, info["scales"]
+
+
+def _made(
+    case: Case,
+    rows: np.ndarray,
+    x: np.ndarray,
+    detector: str,
+    density: DensitySettings,
+    reference: ReferenceSettings,
+    told: Callable[[int, int], None],
+    stop: Stop | None,
+    keeper: Keeper,
+) -> tuple[Scores, dict[str, np.ndarray]]:
+    """The scores of the usable rows, and tables to keep beside them."""
+    if detector in ("clip", "gmm"):
+        return _by_caption(case, rows, x, detector), {}
+    captions = text_embeddings(case)[rows] if reference.captions else None
+    copies = near_copies(x, stop=stop) if reference.collapse else None
+    state, keep = keeper.begun(), keeper.keep
+    if detector != "scales":
+        (made,) = score_each(
+            x, [(detector, density)], reference, told, stop, state, keep, copies, captions
+        )
+        return made, {}
+    cfg = scale_settings(reference)
+    found = score_scales(x, cfg, told, stop, state, keep, copies, captions)
+    spread = np.take_along_axis(found.spread, found.best[None], 0)[0]
+    tables = {"z": found.z.astype(np.float32), "best": found.best}
+    return Scores(found.combined, spread, found.info), tables
+
+
+def scale_settings(reference: ReferenceSettings) -> ScaleSettings:
+    """A scan over scales with the seed and features of these settings, and at most its own draws.
+
+    Many scales steady the ranking as draws do, and each draw costs as much as several of a score.
+    """
+    draws = min(reference.draws, ScaleSettings().draws)
+    return ScaleSettings(draws=draws, seed=reference.seed, normalize=reference.normalize)
+
+
+def _by_caption(case: Case, rows: np.ndarray, x: np.ndarray, detector: str) -> Scores:
+    """Picture against its own caption: no reference set, so no draws and no spread.
+
+    A zero embedding has no direction: such a pair gets NaN, and `without_direction` counts them.
+    """
+    captions = text_embeddings(case)[rows]
+    able = x.any(axis=1) & captions.any(axis=1)
+    value = np.full(len(rows), np.nan)
+    found = cosines(x, captions) if able.all() else cosines(x[able], captions[able])
+    info: dict[str, Any] = {"detector": detector, "rows": len(rows), "features": "normalized",
+                            "without_direction": int((~able).sum())}  # fmt: skip
+    if detector == "gmm":
+        mixture = fit_mixture(found)
+        info |= {"mixture": mixture.record(), "cut_cosine": mixture.tau,
+                 "degenerate": mixture.degenerate}  # fmt: skip
+        value[able] = mismatch_log_odds(found, mixture.means, mixture.sds, mixture.weights)
+    else:
+        value[able] = -found
+    return Scores(value, np.zeros(len(rows)), info)
+
+
+def is_scored(
+    case: Case, detector: str, density: DensitySettings, reference: ReferenceSettings
+) -> bool:
+    """Whether these scores are there already."""
+    return is_made(evidence_dir(case, "scores", scores_key(case, detector, density, reference)))
+
+
+def truth_figures(case: Case, found: Scores) -> dict[str, Any] | None:
+    """AUROC, average precision and recall at budgets; None where the case knows no truth.
+
+    Bad pictures and rows without a score are left out; `n` and `poisoned` say what was measured.
+    """
+    if case.truth is None:
+        return None
+    rows = scored_rows(case)
+    rows = rows[np.isfinite(found.mean[rows])]
+    poisoned = np.array([name in case.truth.poisoned for name in case.pairs.ids])
+    return evaluate(found.mean[rows], poisoned[rows])
+
+
+def usable(case: Case, stop: Stop | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Rows that have an embedding, and their embeddings, all finite; a stop is heard on the way."""
+    x, rows, wrong = embeddings(case), scored_rows(case), []
+    for start in range(0, len(rows), CHECK_ROWS):
+        if stop is not None and stop():
+            raise Stopped("Stopped while reading the embeddings; finished stages are kept.")
+        some = rows[start : start + CHECK_ROWS]
+        wrong.append(some[~np.isfinite(x[some]).all(axis=1)])
+        release(x)
+    broken = np.concatenate(wrong)
+    if len(broken):
+        named = ", ".join(f"row {row}, {case.pairs.ids[row]}" for row in broken[:3])
+        raise DataError(
+            f"{len(broken):,} of {len(rows):,} embeddings contain NaN or infinity (first: {named}). "
+            "Remove these images or embed them again."
+        )
+    return rows, x if len(rows) == len(x) else x[rows]
+
+
+def told_as(
+    progress: Progress | None, message: str, stop: Stop | None = None
+) -> Callable[[int, int], None]:
+    """Progress as the detectors tell it, with our message; a stop ends them between two reports."""
+
+    def tell(done: int, total: int) -> None:
+        if stop is not None and stop():
+            raise Stopped(f"Stopped while {message}; finished stages are kept.")
+        if progress is not None:
+            progress(done, total, message)
+
+    return tell
+
+
+def scores_key(
+    case: Case, detector: str, density: DensitySettings, reference: ReferenceSettings
+) -> dict[str, Any]:
+    """What decides a detector's scores, as the key of their evidence."""
+    key: dict[str, Any] = {"embeddings": embedding_dir(case).name, "detector": detector}
+    if detector in ("clip", "gmm"):  # they read a pair alone
+        return key
+    if detector == "scales":  # it tries sizes and neighbours of its own
+        shared = reference.model_dump(mode="json", include={"captions", "collapse"})
+        return key | shared | {"scales": scale_settings(reference).model_dump(mode="json")}
+    key["reference"] = reference.model_dump(mode="json")
+    # a forest has no neighbours: its scores do not hang on k
+    return key if detector == "iforest" else key | {"density": density.model_dump(mode="json")}
+
+
+def _write_scores(part: Path, rows: np.ndarray, made: Scores) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    table = pyarrow.table({"row": rows, "score": made.mean, "spread": made.spread})
+    pyarrow.parquet.write_table(table, part / "scores.parquet")
+    write_json(part / "info.json", made.info)
+
+
+def _read_scores(folder: Path, count: int) -> Scores:
+    import pyarrow.parquet
+
+    table = pyarrow.parquet.read_table(folder / "scores.parquet")
+    rows = table["row"].to_numpy()
+    mean, spread = np.full(count, np.nan), np.full(count, np.nan)
+    mean[rows], spread[rows] = table["score"].to_numpy(), table["spread"].to_numpy()
+    return Scores(mean, spread, json.loads((folder / "info.json").read_text(encoding="utf-8")))
