@@ -30,9 +30,9 @@ with shell.complaints():
 
     first, second = st.columns(2, gap="medium")
     with first:
-        cutview.beside_clean(case, detector, density, reference, ranking)
-    with second:
         suspectview.scales(case, detector, reference, flagged)
+    with second:
+        cutview.beside_clean(case, detector, density, reference, ranking)
     suspectview.suspects(case)
     suspectview.regions(case)
     suspectview.duplicates(case)

@@ -46,8 +46,9 @@ def suspects(case: Any) -> None:
         st.text("Words that stand out: " + ", ".join(terms))
     st.text(
         f"{found['tests']:,} tests, corrected together; shown are those of q under "
-        f"{found['max_q']:.0%} against chance. Labels that are rare in kind pass it, too: the leading "
-        "one is a candidate, to be confirmed on the Triggers page."
+        f"{found['max_q']:.0%}, ranked by how many times chance they are at least (99.9 %). Labels that "
+        "are sparse in kind reach 3 to 4 times in a sound model, too: the leading one is a candidate, "
+        "to be confirmed on the Triggers page."
     )
 
 
@@ -57,6 +58,7 @@ def _row(one: dict[str, Any]) -> dict[str, Any]:
         "Found among": f"{one['flagged']:,} of the top {one['top']:,}",
         "By cut": " · ".join(f"{count:,} of {cut}" for cut, count in one["cuts"].items()),
         "Times chance": f"{one['lift']:.1f}",
+        "At least": f"{one['lift_low']:.1f}" if "lift_low" in one else "",
         "log10 p": f"{one['log10_p']:.0f}",
         "Ranked by": DETECTOR_TITLES.get(one["detector"], one["detector"]),
     }
