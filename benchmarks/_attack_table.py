@@ -81,6 +81,12 @@ def table(attacks: Iterable[str], seeds: int, folder: Path) -> list[dict[str, An
     return [json.loads(_record(folder, one).read_text(encoding="utf-8")) for one in asked]
 
 
+def measured(attacks: Iterable[str], seeds: int, folder: Path) -> list[dict[str, Any]]:
+    """The records of the cells that are done."""
+    paths = [_record(folder, one) for one in cells(attacks, seeds)]
+    return [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.is_file()]
+
+
 def measure(cell: tuple[str, float, int], folder: Path) -> None:
     """Make the suspect of a cell, ask every detector, keep the record."""
     attack, rate, seed = cell
@@ -143,7 +149,7 @@ def suspected(made: Suspect, rankings: dict[str, np.ndarray]) -> list[dict[str, 
     pairs = Pairs(made.pairs.ids, made.pairs.captions, tuple(Path(one) for one in made.pairs.ids))
     case: Any = SimpleNamespace(pairs=pairs, labels=labels())
     found = suspected_labels(case, {name: rankings[name] for name in ("scales", "clip")})
-    kept = ("name", "detector", "top", "flagged", "lift", "log10_p", "q")
+    kept = ("name", "detector", "top", "flagged", "lift", "lift_low", "log10_p", "q")
     return [{name: one[name] for name in kept} for one in found["labels"]]
 
 
@@ -203,7 +209,7 @@ def told(records: list[dict[str, Any]]) -> dict[str, Any]:
         "within .02 where a scale exceeds .8": f"{sum(gap <= 0.02 for gap in detectable)} of {len(detectable)}",
         "target first among suspected labels": f"{sum(right)} of {len(working)} working",
         "labels suspected of clean models": [
-            [f"{one['name']} (lift {one['lift']:.1f}, log10 p {one['log10_p']:.1f})" for one in names]
+            [f"{one['name']} (lift at least {one['lift_low']:.1f})" for one in names]
             for names in clean
         ],
     }  # fmt: skip

@@ -9,11 +9,13 @@ from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
-from _attack_table import ATTACKS, shown, table, told
+from _attack_table import ATTACKS, measured, shown, table, told
 from _record import arguments, demo_case, publish, spread
 from _suspects import FOLDER
 
 from clipforensics.cases.case import Case
+from clipforensics.cases.evidence import write_json
+from clipforensics.cases.provenance import utc_now, versions
 from clipforensics.config.detect import DensitySettings, ReferenceSettings
 from clipforensics.detect.metrics import evaluate
 from clipforensics.detect.reference import score
@@ -23,13 +25,14 @@ from clipforensics.jobs.scanning.scan import embeddings, scored_rows
 DETECTORS = ("lof", "slof", "dao", "kdist", "lid", "iforest")
 FIGURES = ("auroc", "average_precision")
 BUDGETS = ("0.001", "0.01", "0.05")
+COMMAND = "clipforensics bench detection"
 
 
 def main() -> None:
-    """`--part demo`, `attacks` or `both`."""
+    """`--part demo`, `attacks` or `both`; `--only measured` reads what is done; `--out` for the Lab page."""
     asked = arguments(
         __doc__ or "", seeds=5, part="both", attacks=",".join(ATTACKS), attack_seeds=3,
-        folder=str(FOLDER),
+        folder=str(FOLDER), only="all", out="",
     )  # fmt: skip
     if asked.part in ("demo", "both"):
         on_demo(asked)
@@ -38,9 +41,19 @@ def main() -> None:
 
 
 def over_attacks(asked: Namespace) -> None:
-    """Attack by rate by detector, over independent suspects."""
-    records = table(asked.attacks.split(","), asked.attack_seeds, Path(asked.folder))
-    publish("detection over attacks", list(shown(records)), asked, **told(records))
+    """Attack by rate by detector, over independent suspects; the Attack lab shows the same rows."""
+    attacks, folder = asked.attacks.split(","), Path(asked.folder)
+    if asked.only == "measured":
+        records = measured(attacks, asked.attack_seeds, folder)
+    else:
+        records = table(attacks, asked.attack_seeds, folder)
+    rows = list(shown(records))
+    if asked.out:
+        Path(asked.out).parent.mkdir(parents=True, exist_ok=True)
+        write_json(Path(asked.out), {
+            "rows": rows, "command": COMMAND, "made": utc_now(), "versions": versions(),
+        })  # fmt: skip
+    publish("detection over attacks", rows, asked, **told(records))
 
 
 def on_demo(asked: Namespace) -> None:
