@@ -123,7 +123,7 @@ def measure(cell: Cell, folder: Path) -> dict[str, Any]:
 
 
 def ingredients(cell: Cell, made: Suspect) -> tuple[OpenClipEncoder, TrainingData, Recipe]:
-    """What `jobs.preparing` makes from a case: model, pairs, recipe."""
+    """What `jobs.repairing.preparing` makes from a case: model, pairs, recipe."""
     s, kind = cell.settings, load(cell.recipe)
     if cell.recipe in RETRAIN:
         return _retraining(cell, made)

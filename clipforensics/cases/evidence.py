@@ -8,6 +8,8 @@ import json
 import os
 import shutil
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +20,10 @@ from clipforensics.config.settings import digest
 from clipforensics.errors import CaseError
 
 MADE = "made.json"
+DAMAGED = (
+    OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What reading a damaged .npz file may raise; NotImplementedError is a RuntimeError."""
 REVISIONS: dict[str, int] = {}
 """Of a kind whose making changed since its first version; older evidence of it is made anew."""
 
@@ -59,6 +65,30 @@ def read_made(folder: Path) -> dict[str, Any]:
         raise CaseError(f"No finished evidence at {folder}. Run the step that makes it.") from None
     except (OSError, ValueError, RecursionError):
         raise CaseError(f"{folder / MADE} is damaged. Remove the folder and run again.") from None
+
+
+def latest(case: HasFolder, kind: str, **wanted: Any) -> Path | None:
+    """The evidence of a kind that was asked for last, of those whose key holds these values."""
+    found = []
+    for path in (case.dir / "evidence" / kind).glob(f"*/{MADE}"):
+        if "." in path.parent.name:  # still being filled
+            continue
+        made = read_made(path.parent)
+        if all(made["key"].get(name) == value for name, value in wanted.items()):
+            found.append((_asked(path.parent) or made["made"], path.parent))
+    return max(found)[1] if found else None
+
+
+def ask_again(folder: Path) -> None:
+    """Finished evidence was asked for once more: it is the latest of its kind again."""
+    write_json(folder.with_name(f"{folder.name}.asked"), utc_now())
+
+
+def _asked(folder: Path) -> str | None:
+    try:
+        return str(json.loads(folder.with_name(f"{folder.name}.asked").read_text(encoding="utf-8")))
+    except (OSError, ValueError, RecursionError):
+        return None
 
 
 @contextmanager

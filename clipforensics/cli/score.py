@@ -1,5 +1,6 @@
 """score: any table of embeddings, without a case."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,7 +42,8 @@ def score(
     from clipforensics.jobs.scanning.resuming import Keeper
 
     x = read_embeddings(embeddings)
-    check_folder(out)
+    check_out(out, [embeddings, *([clean] if clean else [])])
+    sound = None if clean is None else read_clean(clean, x.shape, false_rate)
     reference = reference_settings(reference_size, draws, seed, normalize)
     density = parse(DensitySettings, {"k": k})
     asked = {"detector": detector, "density": density.model_dump(mode="json"),
@@ -60,36 +62,57 @@ def score(
         raise DataError(
             f"{embeddings} changed while it was scored. Score it again when it is whole."
         )
-    told = (
-        {}
-        if clean is None
-        else _cut(x, scores.mean, clean, false_rate, detector, density, reference)
-    )
     write_scores(out, scores.mean)
     keeper.forget()
+    told = {}
+    if sound is not None:
+        told = _cut(x, scores.mean, sound, false_rate, detector, density, reference)
     answer({"rows": len(x), "seconds": seconds, "out": str(out), "info": scores.info, **told}, json)
 
 
 def _cut(
     x: np.ndarray,
     own: np.ndarray,
-    clean: Path,
+    clean: np.ndarray,
     false_rate: float,
     detector: str,
     density: DensitySettings,
     reference: ReferenceSettings,
 ) -> dict[str, Any]:
-    """The cut that clean rows give, and what it flags."""
+    """The cut that the different clean rows give, and what it flags."""
     from clipforensics.detect.clean import score_clean
-    from clipforensics.detect.thresholds import count_flagged, cut_from_clean
+    from clipforensics.detect.embeddings import find_copies
+    from clipforensics.detect.thresholds import count_flagged, cut_from_clean, unlike
 
-    found = score_clean(x, read_embeddings(clean), detector, density, reference)
+    different = clean[find_copies(clean, reference.normalize).first]
+    found = score_clean(x, different, detector, density, reference)
     made = cut_from_clean(found, false_rate)
     return {
         "cut": made.cut, "false_rate": made.false_rate, "false_rate_high": made.high,
         "clean": made.clean, "expected": made.expected(len(own))[0],
-        "flagged": count_flagged(own, made.cut),
+        "flagged": count_flagged(own, made.cut), "same_kind": unlike(found, own) is None,
     }  # fmt: skip
+
+
+def read_clean(path: Path, shape: tuple[int, ...], false_rate: float) -> np.ndarray:
+    """Clean rows, and whether a cut can be taken from them, before hours of work.
+
+    Raises:
+        DataError: no table, of another width than the embeddings, or not finite.
+        ConfigError: too few rows for this rate, or no rate.
+    """
+    from clipforensics.detect.embeddings import check_embeddings
+    from clipforensics.detect.thresholds import cut_from_clean
+
+    clean = read_embeddings(path)
+    check_embeddings(clean)
+    if clean.shape[1:] != shape[1:]:
+        raise DataError(
+            f"{path} has {clean.shape[1]} numbers a row, the embeddings {shape[-1]}. "
+            "Embed both with the same model."
+        )
+    cut_from_clean(np.arange(float(len(clean))), false_rate)
+    return clean
 
 
 def read_embeddings(path: Path) -> np.ndarray:
@@ -121,12 +144,16 @@ def file_version(path: Path) -> list[int | str]:
     return [str(path.resolve()), status.st_size, status.st_mtime_ns]
 
 
-def check_folder(out: Path) -> None:
-    """Refuse a file that could not be written, before hours of work.
+def check_out(out: Path, inputs: Sequence[Path]) -> None:
+    """Refuse a file that could not or must not be written, before hours of work.
 
     Raises:
-        DataError: its folder is not there.
+        DataError: its folder is not there, it is a folder, or it is read from.
     """
+    if out.is_dir():
+        raise DataError(f"{out} is a folder. Name a file in it.")
+    if out.resolve() in [path.resolve() for path in inputs]:
+        raise DataError(f"{out} is read from, and would be overwritten. Name another file.")
     if not out.parent.is_dir():
         raise DataError(f"No folder {out.parent} to write {out.name} into. Make it first.")
 
@@ -140,7 +167,6 @@ def write_scores(out: Path, scores: np.ndarray) -> None:
 
     from clipforensics.data.images import write_bytes
 
-    check_folder(out)
     table = pyarrow.table({"row": np.arange(len(scores)), "score": scores})
     buffer = io.BytesIO()
     pyarrow.parquet.write_table(table, buffer)

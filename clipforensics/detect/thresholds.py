@@ -123,7 +123,7 @@ def cut_from_clean(clean: Float[np.ndarray, " n"], false_rate: float) -> CleanCu
             "Add clean rows, or raise the rate."
         )
     clean_rate(clean, np.inf)  # complain about what cannot be ordered
-    allowed = int((len(clean) + 1) * false_rate + 1e-9) - 1
+    allowed = min(int((len(clean) + 1) * false_rate + 1e-9), len(clean)) - 1
     order = np.sort(np.asarray(clean, np.float64))[::-1]
     return clean_rate(clean, float(np.nextafter(order[allowed], np.inf)))
 

@@ -22,6 +22,17 @@ def _case(folder: str, changed: int) -> Any:
     return Case.open(Path(folder))
 
 
+def version(case: Any) -> str:
+    """What changes with every verdict, scan and hunt of a case: for keys of what is drawn from them."""
+    from clipforensics.cases.evidence import latest
+
+    made = (latest(case, kind) for kind in ("scan", "hunts"))
+    names = [folder.name if folder else "" for folder in made]
+    return " ".join(
+        [str(case.dir), case.store.head()[0], *sorted(case.fingerprints.values()), *names]
+    )
+
+
 def thumbnail(case: Any, row: int) -> bytes | None:
     """WebP of one pair's picture, longest side 192 px; None when the picture cannot be read."""
     return _thumbnail(case, str(case.dir), case.pairs.sha256, row)

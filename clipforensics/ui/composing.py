@@ -39,9 +39,7 @@ def composition(case: Any, repair: RepairSettings) -> bool:
     _labels(case)
     try:
         with st.spinner("Choosing clean pairs…"):
-            chosen = _curated(
-                case, (str(case.dir), case.store.head()[0], repair.sha256()), settings
-            )
+            chosen = _curated(case, (cache.version(case), repair.sha256()), settings)
     except ForensicsError as problem:
         shell.complain(problem)
         _put_back(case)

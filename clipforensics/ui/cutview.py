@@ -156,7 +156,7 @@ def _alarms(case: Any, ranking: Ranking, cut: float, clean: Any | None) -> None:
         expected, high = made.expected(total)
         st.markdown(
             f"At this cut **{made.false_rate:.2%} of clean pairs** would be flagged: about "
-            f"**{expected:,.0f} of {total:,}** (95 %: at most {high:,.0f}), from n = {made.clean:,}."
+            f"**{expected:,.0f} of {total:,}** (95 % interval up to {high:,.0f}), from n = {made.clean:,}."
         )
     share = clean_share(case, ranking, cut)
     if share is not None:

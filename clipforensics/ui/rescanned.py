@@ -47,7 +47,7 @@ def compared(case: Any) -> None:
 
 
 def _drawn(before: Any, after: Any) -> None:
-    key = f"{before.dir} {before.store.head()[0]} {after.dir} {after.fingerprints['weights']}"
+    key = f"{cache.version(before)} {cache.version(after)}"
     found = _found(before, after, key)
     marked = found["marked"]
     if not any(map(len, marked.values())):

@@ -106,10 +106,10 @@ def regions(case: Any) -> None:
 
 
 def _shared(hunt: dict[str, Any]) -> list[list[dict[str, Any]]]:
-    """Sightings of each trigger that two pictures or more hold, most frequent first."""
+    """Sightings of each verified trigger that two pictures or more hold, most frequent first."""
     by_trigger: dict[int, list[dict[str, Any]]] = {}
     for one in hunt["sightings"] if "sightings" in hunt else ():
-        if one["trigger"] is not None:
+        if one["trigger"] is not None and one.get("verified"):
             by_trigger.setdefault(one["trigger"], []).append(one)
     several = [seen for seen in by_trigger.values() if len({one["pair"] for one in seen}) > 1]
     return sorted(several, key=len, reverse=True)

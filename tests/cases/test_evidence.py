@@ -120,3 +120,19 @@ def test_json_is_replaced_whole(tmp_path):
         write_json(path, {"step": object()})
     assert json.loads(path.read_text()) == {"step": 1}
     assert os.listdir(tmp_path) == ["status.json"]
+
+
+def test_the_latest_is_what_was_asked_for_last(owner, monkeypatch):
+    clock = iter(f"2026-01-01T00:00:0{n}" for n in range(9))
+    monkeypatch.setattr(evidence, "utc_now", lambda: next(clock))
+    folders = {}
+    for name, suspect in (("one", "a"), ("two", "a"), ("other", "b")):
+        key = {"name": name, "suspect": suspect}
+        folders[name] = evidence_dir(owner, "hunts", key)
+        with writing(folders[name], key) as part:
+            (part / "x.txt").write_text(name)
+    assert evidence.latest(owner, "hunts", suspect="a") == folders["two"]
+    evidence.ask_again(folders["one"])
+    assert evidence.latest(owner, "hunts", suspect="a") == folders["one"]
+    assert evidence.latest(owner, "hunts", suspect="c") is None
+    assert check_all(owner) == []

@@ -11,7 +11,7 @@ from clipforensics.cli.score import read_embeddings
 from clipforensics.cli.score import score as score_file
 from clipforensics.config.detect import DensitySettings, ReferenceSettings
 from clipforensics.detect import reference
-from clipforensics.errors import DataError
+from clipforensics.errors import DataError, ForensicsError
 from clipforensics.jobs.scanning import resuming
 
 
@@ -79,3 +79,30 @@ def test_objects_are_never_unpickled(tmp_path):
     np.save(tmp_path / "x.npy", np.array([{}, {}], dtype=object), allow_pickle=True)
     with pytest.raises(DataError, match="is no complete .npy table"):
         read_embeddings(tmp_path / "x.npy")
+
+
+@pytest.mark.parametrize(
+    ("out", "clean", "rate", "said"),
+    [
+        ("x.npy", None, 0.5, "x.npy is read from, and would be overwritten"),
+        ("clean.npy", "clean.npy", 0.5, "clean.npy is read from, and would be overwritten"),
+        (".", None, 0.5, "is a folder. Name a file in it"),
+        ("o.parquet", "none.npy", 0.5, "No embeddings at"),
+        ("o.parquet", "wide.npy", 0.5, "has 9 numbers a row, the embeddings 8"),
+        ("o.parquet", "clean.npy", 2, "false_rate=2 is not between 0 and 1"),
+        ("o.parquet", "clean.npy", 0.001, "needs at least 999 clean rows, got 20"),
+    ],
+)
+def test_what_would_fail_after_hours_is_refused_before(
+    tmp_path, rng, monkeypatch, out, clean, rate, said
+):
+    for name, width in (("x", 8), ("clean", 8), ("wide", 9)):
+        np.save(tmp_path / f"{name}.npy", rng.normal(size=(20, width)))
+    monkeypatch.setattr(reference, "score_each", None)
+    before = {path: path.read_bytes() for path in tmp_path.glob("*.npy")}
+    with pytest.raises(ForensicsError, match=said):
+        score_file(
+            tmp_path / "x.npy", "lof", tmp_path / out, clean=clean and tmp_path / clean,
+            false_rate=rate,
+        )  # fmt: skip
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before

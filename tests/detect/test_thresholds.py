@@ -108,3 +108,7 @@ def test_clean_rows_of_another_kind_are_noticed_and_poison_is_not_mistaken_for_i
     narrow = unlike(rng.normal(0, 0.5, size=2000), case)  # the median alone would not tell
     assert narrow is not None
     assert narrow.case < 0.5
+
+
+def test_a_rate_near_one_still_has_a_cut():
+    assert cut_from_clean(np.array([1.0, 2.0]), 1 - 1e-12).alarms == 1

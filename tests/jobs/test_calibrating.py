@@ -84,3 +84,29 @@ def test_the_command_says_what_is_expected_and_what_is_flagged(case, capsys):
     assert (said["clean"], said["pairs"], said["clean_flagged"]) == (40, 40, said["flagged"])
     assert said["flagged"] == 3  # (3 + 1) / 41 is at most .1
     assert said["expected"] == pytest.approx(40 * 4 / 41)
+
+
+def test_other_pictures_under_the_same_names_are_another_reference(case, tmp_path):
+    from PIL import Image
+
+    table = tmp_path / "clean.csv"
+    table.write_text("id,caption,image\n" + "".join(f"c{i},a dog,{i}.png\n" for i in range(3)))
+    said = []
+    for folder, grey in (("one", 40), ("other", 200)):
+        (tmp_path / folder).mkdir()
+        for i in range(3):
+            Image.new("RGB", (32, 32), (grey, 10 * i, 0)).save(tmp_path / folder / f"{i}.png")
+        root = {"data": str(table), "image_root": str(tmp_path / folder)}
+        said.append(calibrate(case, asked(case, detector="clip", **root)).values)
+    assert not np.allclose(*said)
+
+
+def test_copies_of_a_clean_picture_count_once(case, tmp_path):
+    whole = calibrate(case, asked(case))
+    names = [*case.pairs.ids, *(f"again-{one}" for one in case.pairs.ids[:10])]
+    paths = [*case.pairs.paths, *case.pairs.paths[:10]]
+    table = tmp_path / "twice.csv"
+    lines = [f"{name},a dog,{path}" for name, path in zip(names, paths, strict=True)]
+    table.write_text("id,caption,image\n" + "\n".join(lines) + "\n")
+    twice = calibrate(case, asked(case, data=str(table), image_root="/"))
+    assert (twice.about["rows"], len(twice.values)) == (50, len(whole.values))

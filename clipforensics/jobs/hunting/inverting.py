@@ -11,7 +11,14 @@ from dataclasses import asdict
 from typing import Any
 
 from clipforensics.cases.case import Case
-from clipforensics.cases.evidence import evidence_dir, is_made, read_made, write_json, writing
+from clipforensics.cases.evidence import (
+    ask_again,
+    evidence_dir,
+    is_made,
+    latest,
+    write_json,
+    writing,
+)
 from clipforensics.config.inversion import FamilyName, InversionSettings
 from clipforensics.config.settings import parse
 from clipforensics.errors import ConfigError
@@ -104,14 +111,9 @@ def suspected(case: Case, most: int) -> tuple[str, ...]:
 
 
 def latest_inversion(case: Case) -> dict[str, Any] | None:
-    """The newest finished comparison for this suspect, or None before the first."""
-    folders = [path.parent for path in (case.dir / "evidence" / "inverted").glob("*/made.json")]
-    made = [(read_made(folder), folder) for folder in folders if "." not in folder.name]
-    own = [one for one in made if one[0]["key"].get("suspect") == case.fingerprints["weights"]]
-    if not own:
-        return None
-    newest = max(own, key=lambda one: one[0]["made"])[1]
-    return json.loads((newest / RESULT).read_text(encoding="utf-8"))
+    """The comparison for this suspect that was asked for last, or None before the first."""
+    newest = latest(case, "inverted", suspect=case.fingerprints["weights"])
+    return newest and json.loads((newest / RESULT).read_text(encoding="utf-8"))
 
 
 def _result(
@@ -150,7 +152,9 @@ def _kept(inverter: Inverter, result: dict[str, Any]) -> dict[str, Any]:
         "settings": result["settings"], "labels": result["labels"],
     }  # fmt: skip
     folder = evidence_dir(inverter.case, "inverted", key)
-    if not is_made(folder):
+    if is_made(folder):
+        ask_again(folder)
+    else:
         with writing(folder, key) as part:
             write_json(part / RESULT, result)
     return result

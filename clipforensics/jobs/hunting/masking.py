@@ -8,13 +8,19 @@ evidence, therefore asks the segmenter nothing.
 import hashlib
 import io
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from clipforensics.cases.evidence import HasFolder, evidence_dir, is_made, write_json, writing
+from clipforensics.cases.evidence import (
+    DAMAGED,
+    HasFolder,
+    evidence_dir,
+    is_made,
+    write_json,
+    writing,
+)
 from clipforensics.config.oracle import SegmenterSettings
 from clipforensics.errors import CaseError
 from clipforensics.oracle.regions import Region
@@ -95,7 +101,7 @@ def _read(folder: Path, shape: tuple[int, ...]) -> list[Region]:
                 flat.reshape(size) > 0, lists, strict=True
             )
         ]
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+    except DAMAGED:
         raise CaseError(
             f"The masks in {folder} are damaged. Remove the folder and run again."
         ) from None

@@ -15,7 +15,14 @@ from typing import Any
 import numpy as np
 
 from clipforensics.cases.case import Case
-from clipforensics.cases.evidence import evidence_dir, is_made, read_made, write_json, writing
+from clipforensics.cases.evidence import (
+    ask_again,
+    evidence_dir,
+    is_made,
+    latest,
+    write_json,
+    writing,
+)
 from clipforensics.config.oracle import HuntSettings
 from clipforensics.config.settings import parse
 from clipforensics.jobs.hunting.banking import make_bank, read_bank, write_bank
@@ -95,11 +102,13 @@ def hunt(
         with writing(folder, key) as part:
             write_json(part / RESULT, result)
             write_bank(part, bank)
+    else:
+        ask_again(folder)
     return _read_json(folder / RESULT)
 
 
 def latest_hunt(case: Case) -> dict[str, Any] | None:
-    """The newest finished hunt's result for this suspect, or None before the first."""
+    """Of this suspect's finished hunts the one asked for last, or None before the first."""
     folder = _latest_folder(case)
     return None if folder is None else _read_json(folder / RESULT)
 
@@ -155,7 +164,7 @@ def _result(
 ) -> dict[str, Any]:
     """The hunt in JSON types."""
     verified = [t for t in bank if t.figures.status == "verified"]
-    number = {pair: i for i, t in reversed(list(enumerate(bank))) for pair in t.pairs}
+    number = {(pair, t.label): i for i, t in reversed(list(enumerate(bank))) for pair in t.pairs}
     of_kind = {
         kind: [s.pair for s in suspicions if s.kind == kind]
         for kind in ("victim", "carrier", "probable")
@@ -168,7 +177,8 @@ def _result(
             {
                 "pair": s.pair, "box": list(s.box_xyxy), "label": s.label,
                 "flip_rate": s.screened.flip_rate, "entropy": s.screened.entropy,
-                "trigger": number.get(s.pair),
+                "trigger": (found := number.get((s.pair, s.label))),
+                "verified": found is not None and bank[found].figures.status == "verified",
             }
             for s in seen
         ],
@@ -196,10 +206,7 @@ def _trigger_row(trigger: Trigger) -> dict[str, Any]:
 
 
 def _latest_folder(case: Case) -> Path | None:
-    folders = [path.parent for path in (case.dir / "evidence" / "hunts").glob("*/made.json")]
-    made = [(read_made(folder), folder) for folder in folders if "." not in folder.name]
-    own = [one for one in made if one[0]["key"].get("suspect") == case.fingerprints["weights"]]
-    return max(own, key=lambda one: one[0]["made"])[1] if own else None
+    return latest(case, "hunts", suspect=case.fingerprints["weights"])
 
 
 def _read_json(path: Path) -> Any:

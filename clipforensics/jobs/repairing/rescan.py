@@ -3,7 +3,7 @@
 from typing import Any
 
 from clipforensics.cases.case import Case
-from clipforensics.errors import CaseError, ForensicsError
+from clipforensics.errors import CaseError
 from clipforensics.jobs.repairing.rescanned import parent_of, paste_tests, places
 from clipforensics.jobs.runs.context import RunContext
 from clipforensics.jobs.runs.run_folder import Stopped
@@ -30,5 +30,5 @@ def _beside_parent(context: RunContext, case: Case) -> None:
         paste_tests(parent, case)
     except Stopped:
         raise
-    except ForensicsError as problem:
+    except Exception as problem:  # the scan is done and must not look failed
         context.journal({"stage": "before and after", "skipped": str(problem)})

@@ -219,6 +219,8 @@ def _paste_all(
         except DataError:
             continue  # the scan lists bad pictures
         named.append(frozenset(before.labels.named_in(before.pairs.captions[row])))
+    if not pictures:
+        raise DataError("No clean picture can be read, so nothing can be pasted. Restore some.")
     clean = clean_set(np.stack(pictures), named, judges[0], judges[1])
     made = []
     for trigger in triggers:

@@ -14,7 +14,8 @@ from clipforensics.jobs.runs.run_folder import Run
 
 
 class Silent(RunContext):
-    """The context of a process that only helps: it reads the run folder and writes nothing there."""
+    """The context of a process that only helps: it says nothing, and what it
+    writes down, each process writes alike and all at once."""
 
     def __init__(self, run: Run) -> None:
         # not RunContext's own, which would stamp this process into the status

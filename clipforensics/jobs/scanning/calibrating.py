@@ -22,6 +22,7 @@ from clipforensics.config.settings import parse
 from clipforensics.data.pairs import Pairs, read_pairs
 from clipforensics.detect.agreement import cosines, mismatch_log_odds
 from clipforensics.detect.clean import score_clean, score_clean_scales
+from clipforensics.detect.embeddings import find_copies
 from clipforensics.errors import ConfigError, DataError, RunError
 from clipforensics.jobs.runs.context import RunContext
 from clipforensics.jobs.runs.run_folder import Stopped
@@ -44,7 +45,8 @@ class CleanScores:
     """Scores of clean pairs, on the footing of the case's own.
 
     Attributes:
-        values: float64 [q], finite, in the order of the clean table; pairs without one left out.
+        values: float64 [q], finite; pairs without one left out, and copies of an embedding but for
+            the first where only the picture is scored: they tell nothing new.
         about: `source`, `rows` of the table, `bad` pictures, `without_direction`, `seconds`.
     """
 
@@ -81,7 +83,9 @@ def calibrate(
     _check(settings)
     pairs, source = clean_pairs(case, settings)
     embed(case, progress, stop, settings.device)
-    key = {"clean": pairs.sha256, **embedding_key(case)}
+    key = {
+        "clean": pairs.sha256, "pictures": pairs.pictures_sha256(), **embedding_key(case),
+    }  # fmt: skip
     place = evidence_dir(case, "clean_embeddings", key)
     made_of = _key(case, place.name, settings)
     folder = evidence_dir(case, "clean_scores", made_of)
@@ -95,7 +99,8 @@ def calibrate(
         }  # fmt: skip
         with writing(folder, made_of, about=about) as part:
             np.save(part / SCORES, values, allow_pickle=False)
-    return _read(folder)
+    found = _read(folder)
+    return CleanScores(found.values, found.about | {"source": source})
 
 
 def clean_pairs(case: Case, settings: CleanSettings) -> tuple[Pairs, str]:
@@ -163,6 +168,7 @@ def _scored(
         return _by_caption(case, images, texts, settings)
     _, x = usable(case)
     told = told_as(progress, f"scoring clean pairs by {detector}")
+    images = images[find_copies(images, reference.normalize).first]
     try:
         if detector == "scales":
             return score_clean_scales(x, images, scale_settings(reference), told, stop), 0

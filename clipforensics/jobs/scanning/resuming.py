@@ -4,12 +4,11 @@ import contextlib
 import os
 import shutil
 import time
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
-from clipforensics.cases.evidence import part_of
+from clipforensics.cases.evidence import DAMAGED, part_of
 from clipforensics.detect.reference import State
 
 EVERY_SECONDS = 3.0
@@ -29,7 +28,7 @@ class Keeper:
         try:
             with np.load(self.part / STATE, allow_pickle=False) as held:
                 done, mean, square = (held[name] for name in ("done", "mean", "square"))
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        except DAMAGED:
             return None
         whole = mean.shape == square.shape and mean.dtype == square.dtype == np.float64
         return State(int(done), mean, square) if whole and np.isfinite(mean).all() else None

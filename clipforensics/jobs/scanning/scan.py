@@ -12,7 +12,15 @@ from typing import Any
 import numpy as np
 
 from clipforensics.cases.case import Case
-from clipforensics.cases.evidence import evidence_dir, is_made, read_made, write_json, writing
+from clipforensics.cases.evidence import (
+    ask_again,
+    evidence_dir,
+    is_made,
+    latest,
+    read_made,
+    write_json,
+    writing,
+)
 from clipforensics.config.detect import MapSettings
 from clipforensics.config.scan import ScanSettings
 from clipforensics.config.settings import digest, parse
@@ -170,13 +178,8 @@ def neighbours_of(case: Case, row: int, count: int = 8) -> list[tuple[int, float
 
 def latest_scan(case: Case) -> dict[str, Any] | None:
     """What the newest scan of these embeddings said, or None before the first."""
-    folders = [path.parent for path in (case.dir / "evidence" / "scan").glob("*/made.json")]
-    made = [(read_made(folder), folder) for folder in folders if "." not in folder.name]
-    own = [one for one in made if one[0]["key"].get("embeddings") == embedding_dir(case).name]
-    if not own:
-        return None
-    newest, _ = max(own, key=lambda one: one[0]["made"])
-    return newest["figures"]
+    newest = latest(case, "scan", embeddings=embedding_dir(case).name)
+    return newest and read_made(newest)["figures"]
 
 
 def _check_neighbours(case: Case, settings: ScanSettings) -> None:
@@ -237,7 +240,9 @@ def _kept(case: Case, settings: ScanSettings, summary: dict[str, Any]) -> dict[s
     asked = settings.model_dump(mode="json", exclude={"device"})
     key = {"embeddings": embedding_dir(case).name, "settings": digest(asked)}
     folder = evidence_dir(case, "scan", key)
-    if not is_made(folder):
+    if is_made(folder):
+        ask_again(folder)
+    else:
         with writing(folder, key, figures=summary) as part:
             write_json(part / "settings.json", asked)
     return summary
