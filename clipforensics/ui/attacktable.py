@@ -26,9 +26,13 @@ NOT_WORKING = "not a working attack"
 FIXED = {"Attack": 160, "Poison": 92, "ASR": 186, "CA": 50}
 """Columns beside the detectors, and their width in pixels."""
 DETECTOR_PX = 58
+FIRST = ("scales", "lof", "slof", "kdist", "iforest", "clip", "feature norm", "lof, whole set")
+"""Shown until others are chosen, in this order; all that fit beside each other."""
 SHORT = {
     "scales": "Scales", "kdist": "k-dist.", "dao_pow": "DAO pow", "iforest": "Forest",
-    "clip": "Caption", "gmm": "Gauss",
+    "clip": "Caption", "gmm": "Gauss", "feature norm": "Norm", "lof, whole set": "LOF, all",
+    "lof, normalized": "LOF, unit", "slof, normalized": "SLOF, unit",
+    "lof, captions in the reference": "LOF+text", "lof, near-duplicates collapsed": "LOF, once",
 }  # fmt: skip
 """Detectors whose whole name is too wide for a column; it shows when one points at it."""
 
@@ -70,16 +74,32 @@ def _controls(table: DetectionTable) -> tuple[str, list[str], bool]:
         figure = st.selectbox("Figure", list(FIGURES), key="table.figure")
     with second:
         detectors = st.multiselect(
-            "Detectors", names, names, key="table.detectors", format_func=detector_title
+            "Detectors",
+            names,
+            [one for one in FIRST if one in names] or names,
+            key="table.detectors",
+            format_func=detector_title,
         )
     with third:
         all_rows = st.toggle("Attacks that do not work, too", True, key="table.all")
-    return figure, detectors, all_rows
+    return figure, sorted(detectors, key=_rank), all_rows
 
 
 def detector_title(name: str) -> str:
-    """How a detector is called on screen."""
-    return DETECTOR_TITLES.get(name, name)  # type: ignore[call-overload]
+    """How a detector is called on screen: "lof, whole set" is "LOF, whole set"."""
+    first, comma, rest = name.partition(",")
+    return f"{DETECTOR_TITLES.get(first, first.capitalize())}{comma}{rest}"  # type: ignore[call-overload]
+
+
+def _rank(detector: str) -> tuple[int, str]:
+    return (FIRST.index(detector) if detector in FIRST else len(FIRST), detector)
+
+
+def attack_title(name: str) -> str:
+    """How an attack is called on screen: "badnets_corner" is "BadNets patch, corner"."""
+    known = next((one for one in sorted(TITLES, key=len, reverse=True) if name.startswith(one)), "")
+    rest = name.removeprefix(known).strip("_").replace("_", " ")
+    return ", ".join(filter(None, [TITLES.get(known, ""), rest]))
 
 
 def _reading(figure: str) -> None:
@@ -107,7 +127,7 @@ def styled(rows: Sequence[DetectionRow], figure: str) -> Any:
     """A pandas Styler: a line per attack and rate, a column per detector, cells shaded by value."""
     import pandas as pd
 
-    detectors = list(dict.fromkeys(row.detector for row in rows))
+    detectors = sorted({row.detector for row in rows}, key=_rank)
     places = sorted({(_order(row.attack), row.attack, row.rate) for row in rows})
     found = {(row.attack, row.rate, row.detector): row for row in rows}
     lines, working = [], []
@@ -134,10 +154,10 @@ def styled(rows: Sequence[DetectionRow], figure: str) -> Any:
 
 def _about(row: DetectionRow) -> dict[str, str]:
     what = "PSR " if row.attack == "tdpa" else ""
-    spread = "" if row.asr_sd is None else f" ± {100 * row.asr_sd:.0f}"
+    spread = "" if row.asr_sd is None or row.seeds < 2 else f" ± {100 * row.asr_sd:.0f}"
     said = f"{what}{100 * row.asr_or_psr:.0f}{spread} %"
     return dict(zip(FIXED, (
-        TITLES.get(row.attack, row.attack), f"{row.rate:.2%} ({row.poisons:,})",
+        attack_title(row.attack), f"{row.rate:.2%} ({row.poisons:,})",
         said if row.working else f"{NOT_WORKING}: {said}", f"{row.ca:.0%}",
     ), strict=True))  # fmt: skip
 
@@ -153,8 +173,8 @@ def _widths(rows: Sequence[DetectionRow]) -> dict[str, Any]:
 
 def _order(attack: str) -> int:
     """Attacks in the order of the lab's own list, unknown ones last."""
-    names = list(TITLES)
-    return names.index(attack) if attack in names else len(names)
+    names = [name for name in TITLES if attack.startswith(name)]
+    return list(TITLES).index(max(names, key=len)) if names else len(TITLES)
 
 
 def shaded(value: float) -> str:

@@ -97,3 +97,21 @@ def luminance(rgb: list[int]) -> float:
     parts = [one / 255 for one in rgb]
     linear = [p / 12.92 if p <= 0.03928 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_names_are_spelled_out_and_one_seed_has_no_spread():
+    assert attacktable.attack_title("badnets_corner") == "BadNets patch, corner"
+    assert attacktable.attack_title("badnets_redrawn") == "Noise patch, re-drawn"
+    assert attacktable.attack_title("unheard_of") == "unheard of"
+    assert attacktable.detector_title("lof, whole set") == "LOF, whole set"
+    assert attacktable.detector_title("feature norm") == "Feature norm"
+    one = attacktable.DetectionRow.model_validate(row("badnets", "lof", 0.5) | {"seeds": 1})
+    assert attacktable.styled([one], "recall_0_01").data["ASR"].tolist() == ["95 %"]
+
+
+def test_the_shipped_table_can_be_read():
+    from clipforensics.config.results import read_detection
+
+    found = read_detection(attacktable.shell.ROOT / "assets" / "results" / "detection.json")
+    assert found is not None
+    assert {row.detector for row in found.rows} >= set(attacktable.FIRST)
