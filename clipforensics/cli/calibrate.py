@@ -10,6 +10,7 @@ from clipforensics.cli.output import Json, answer, never, progress_line
 from clipforensics.config.detect import CASE_DETECTORS, DensitySettings
 from clipforensics.config.scan import CleanSettings
 from clipforensics.config.settings import parse
+from clipforensics.errors import ConfigError
 
 
 def register(app: typer.Typer) -> None:
@@ -44,6 +45,8 @@ def calibrate(
         "detector": detector, "density": parse(DensitySettings, {"k": k}),
         "reference": reference_settings(reference_size, draws, seed, normalize),
     })  # fmt: skip
+    if not 0 < false_rate < 1:
+        raise ConfigError(f"false_rate={false_rate} is not between 0 and 1. Choose one that is.")
     opened, tell = Case.open(case), progress_line()
     found = run(opened, settings, tell, never)
     made = cut_from_clean(found.values, false_rate)

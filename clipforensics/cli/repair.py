@@ -77,9 +77,9 @@ def adopt(
     opened = Case.open(case)
     found = [one for one in runs(opened.dir) if one.kind == "repair" and run in (None, one.id)]
     if not found or not found[0].checkpoints():
-        raise RunError(
-            f"{opened.dir} has no repair run {run or ''} with a checkpoint. Run a repair first."
-        )
+        known = [one.id for one in runs(opened.dir) if one.kind == "repair" and one.checkpoints()]
+        there = f"There are {', '.join(known)}." if known else "Run a repair first."
+        raise RunError(f"{opened.dir} has no repair run {run or ''} with a checkpoint. {there}")
     chosen = found[0].checkpoints()[-1]
     if checkpoint is not None:
         chosen = chosen.parent / checkpoint

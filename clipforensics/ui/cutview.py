@@ -145,7 +145,7 @@ def _progress(run: Any) -> None:
 
 def _alarms(case: Any, ranking: Ranking, cut: float, clean: Any | None) -> None:
     """False alarms to expect at this cut, and, where the truth is known, those there are."""
-    from clipforensics.detect.thresholds import clean_rate
+    from clipforensics.detect.thresholds import clean_rate, unlike
 
     if clean is None:
         st.markdown(
@@ -154,10 +154,18 @@ def _alarms(case: Any, ranking: Ranking, cut: float, clean: Any | None) -> None:
     else:
         made, total = clean_rate(clean.values, cut), len(ranking.order)
         expected, high = made.expected(total)
-        st.markdown(
-            f"At this cut **{made.false_rate:.2%} of clean pairs** would be flagged: about "
-            f"**{expected:,.0f} of {total:,}** (95 % interval up to {high:,.0f}), from n = {made.clean:,}."
-        )
+        odd = unlike(clean.values, ranking.score[ranking.order])
+        if odd is not None:
+            st.warning(
+                f"Of the clean pairs {made.false_rate:.2%} lie above this cut, but they are of another "
+                "kind than this case's pairs: it promises nothing here. Score pairs of the same kind.",
+                icon=":material/warning:",
+            )
+        else:
+            st.markdown(
+                f"At this cut **{made.false_rate:.2%} of clean pairs** would be flagged: about "
+                f"**{expected:,.0f} of {total:,}** (95 % interval up to {high:,.0f}), from n = {made.clean:,}."
+            )
     share = clean_share(case, ranking, cut)
     if share is not None:
         st.markdown(f"Known truth: {share:.2%} of this case's clean pairs lie above it.")

@@ -109,7 +109,7 @@ def _drawn(picture: np.ndarray, found: Any, one: Any | None, shown: str) -> tupl
     elif shown == "Betraying" and one is not None:
         drawn = pictures.boxed(picture, one.box_xyxy)
     betraying = len({one.region for one in found.candidates})
-    return drawn, f"{len(regions)} masks, {betraying} of them betray a trigger."
+    return drawn, f"{len(regions)} masks; in {betraying} the two models disagree."
 
 
 def _regions(case: Any, picture: np.ndarray, found: Any) -> None:
@@ -135,12 +135,12 @@ def _regions(case: Any, picture: np.ndarray, found: Any) -> None:
         rows, hide_index=True, width="stretch", row_height=56, height=320, column_config=config
     )
     if len(places) > len(rows):
-        st.text(f"Showing {len(rows)} of {len(places)} regions: betraying ones, then the surest.")
+        st.text(f"Showing {len(rows)} of {len(places)} regions: candidates, then the surest.")
 
 
 def _reading(betraying: bool, agree: bool) -> str:
     if betraying:
-        return "betrays a trigger"
+        return "candidate"
     return "agree" if agree else "differ"
 
 

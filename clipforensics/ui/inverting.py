@@ -72,6 +72,7 @@ def _launch(case: Any) -> Any | None:
             config = INVERSION_PRESETS["quick" if quick else "full"].model_dump(mode="json") | {
                 "labels": labels, "families": families, "controls": controls,
             }  # fmt: skip
+            st.text(f"{(len(labels) + controls) * len(families):,} searches at most.")
             live.start_button("Invert triggers", case.dir, "invert", config, "invert.start")
         else:
             st.text("Choose at least one label and one family.")
@@ -81,6 +82,11 @@ def _launch(case: Any) -> Any | None:
 
 
 def _progress(run: Any) -> None:
+    asked = run.config
+    st.text(
+        f"{', '.join(asked.get('labels', []))} · {', '.join(asked.get('families', []))} · "
+        f"{asked.get('steps', 0):,} steps · {asked.get('controls', 0):,} control labels"
+    )
     live.status_line(run)
     live.details(run)
 

@@ -186,7 +186,10 @@ def listed(case: Any, ranking: Ranking, flagged: np.ndarray, selected: np.ndarra
             "Show", list(options), key="show", required=True, label_visibility="collapsed"
         ) or next(iter(options))
         rows = options[show]
-        st.markdown(f"**{len(rows):,}** pairs, most suspicious first", width="content")
+        told = f"**{len(rows):,}** pairs, most suspicious first"
+        if show == "Flagged" and not len(rows):
+            told = "No cut yet: score clean pairs, or cut by percentile or budget."
+        st.markdown(told, width="content")
         if show == "Selection" and len(rows):
             names = [case.pairs.ids[row] for row in rows]
             picks.bulk_button(case, names, "map.bulk", f"selection {st.query_params.get('sel')}")

@@ -95,10 +95,11 @@ def _facts(case: Any, ranking: Any, row: int, verdict: str | None) -> None:
 
 def _verdict_buttons(case: Any, names: Sequence[str], name: str) -> None:
     st.text_input("Note", key=f"review.note.{name}", max_chars=500)
+    held = case.store.current("sample").get(name)
     for slot, (verdict, letter) in zip(st.columns(4), KEYS.items(), strict=True):
         slot.button(
             picks.WORDS[verdict], key=f"review.{verdict}.{name}", shortcut=letter,
-            width="stretch", type="primary" if verdict == "suspicious" else "secondary",
+            width="stretch", type="primary" if held and held.verdict == verdict else "secondary",
             on_click=decide, args=(case, names, name, verdict),
         )  # fmt: skip
     slots = st.columns([1, 0.8, 1.35, 0.85])  # "Undecided" and its key need the most room

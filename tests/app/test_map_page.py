@@ -131,9 +131,14 @@ def test_shared_regions_come_from_the_hunt(home, case, visit, monkeypatch):
     assert any("A hunt cuts regions out" in one.value for one in at.text)
     names = case.pairs.ids[:4]
     sightings = [
-        {"pair": name, "box": [2, 2, 9, 9], "label": "banana", "flip_rate": 0.9, "trigger": 0}
+        {"pair": name, "box": [2, 2, 9, 9], "label": "banana", "flip_rate": 0.9, "trigger": 0,
+         "verified": True}
         for name in (*names[:3], names[0])
-    ] + [{"pair": names[3], "box": [0, 0, 5, 5], "label": "car", "flip_rate": 0.8, "trigger": 1}]
+    ] + [
+        {"pair": name, "box": [0, 0, 5, 5], "label": "car", "flip_rate": 0.8, "trigger": 1,
+         "verified": False}
+        for name in names[2:]
+    ]  # fmt: skip
     monkeypatch.setattr(
         triggers, "latest_hunt", lambda case: {"sightings": sightings, "inspected": 20}
     )

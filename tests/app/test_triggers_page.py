@@ -35,7 +35,7 @@ def test_one_picture_shows_lists_regions_and_verdicts(case, visit, monkeypatch):
     monkeypatch.setattr(SmallSamSegmenter, "segment", windows)
     pair = case.pairs.ids[0]
     at = visit("triggers", case="tiny", pair=pair)
-    assert any("of them betray a trigger" in one.value for one in at.text)
+    assert any("the two models disagree" in one.value for one in at.text)
     said = " ".join(one.value for one in at.markdown)
     for title in ("The suspect says", "The trusted model finds", "Said but not found"):
         assert title in said
