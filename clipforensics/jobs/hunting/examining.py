@@ -12,11 +12,11 @@ import numpy as np
 from clipforensics.cases.case import Case
 from clipforensics.cases.evidence import evidence_dir, is_made, write_json, writing
 from clipforensics.config.oracle import SEGMENTER_PRESETS, HuntSettings
-from clipforensics.errors import DataError
+from clipforensics.jobs.hunting.clean_pictures import clean_pictures
 from clipforensics.jobs.hunting.masking import KeptMasks
 from clipforensics.oracle.bank import Sighting, signature
 from clipforensics.oracle.finding import Candidate, Inspection, find_triggers, to_test
-from clipforensics.oracle.pasting import CleanSet, clean_set, cut
+from clipforensics.oracle.pasting import CleanSet, cut
 from clipforensics.oracle.regions import Region
 from clipforensics.oracle.scorer import Judge, Oracle, make_oracle, suspect_judge
 from clipforensics.oracle.verify import Verification, verify
@@ -38,15 +38,7 @@ class Examiner:
     @cached_property
     def clean(self) -> CleanSet:
         """Pictures to paste on: pairs of the case itself with a low detection score."""
-        pictures, named = [], []
-        for row in self.clean_rows:
-            try:
-                pictures.append(self.case.pairs.picture(row, self.suspect.side))
-            except DataError:
-                continue  # a bad picture is reported by the scan; here it is simply not used
-            named.append(frozenset(self.case.labels.named_in(self.case.pairs.captions[row])))
-        stacked = np.stack(pictures) if pictures else np.empty((0, 1, 1, 3), np.uint8)
-        return clean_set(stacked, named, self.suspect, self.oracle.trusted)
+        return clean_pictures(self.case, self.clean_rows, self.suspect, self.oracle.trusted)
 
     @cached_property
     def unpasted(self) -> np.ndarray:

@@ -17,9 +17,10 @@ from clipforensics.cases.evidence import evidence_dir, is_made, read_made, write
 from clipforensics.config.inversion import FamilyName, InversionSettings
 from clipforensics.config.oracle import HuntSettings
 from clipforensics.errors import DataError
+from clipforensics.jobs.hunting.clean_pictures import clean_pictures
 from clipforensics.jobs.scanning.scan import is_scored, scores
 from clipforensics.oracle.anomaly import Inverted
-from clipforensics.oracle.pasting import CleanSet, clean_set
+from clipforensics.oracle.pasting import CleanSet
 from clipforensics.oracle.scorer import Judge, refuse_accomplice, suspect_judge
 
 FIGURES, VALUES = "figures.json", "values.npz"
@@ -47,15 +48,7 @@ class Inverter:
     @cached_property
     def clean(self) -> CleanSet:
         """Pictures that both models have been asked about; unreadable ones are left out."""
-        pictures, named = [], []
-        for row in self.clean_rows:
-            try:
-                pictures.append(self.case.pairs.picture(row, self.suspect.side))
-            except DataError:
-                continue  # a bad picture is reported by the scan; here it is simply not used
-            named.append(frozenset(self.case.labels.named_in(self.case.pairs.captions[row])))
-        stacked = np.stack(pictures) if pictures else np.empty((0, 1, 1, 3), np.uint8)
-        return clean_set(stacked, named, self.suspect, self.trusted)
+        return clean_pictures(self.case, self.clean_rows, self.suspect, self.trusted)
 
     def parts(self, label: str) -> tuple[CleanSet, CleanSet]:
         """Pictures without the label: to fit a change to, and held out to measure it on.

@@ -207,21 +207,15 @@ def paste_tests(before: Case, after: Case) -> list[dict[str, Any]]:
 def _paste_all(
     before: Case, after: Case, triggers: list[Trigger], rows: list[int], settings: HuntSettings
 ) -> list[dict[str, Any]]:
-    from clipforensics.oracle.pasting import CORNERS, clean_set, pasted, places
+    from clipforensics.jobs.hunting.clean_pictures import clean_pictures
+    from clipforensics.oracle.pasting import CORNERS, pasted, places
     from clipforensics.oracle.rates import wilson
     from clipforensics.oracle.scorer import suspect_judge
 
     judges = [suspect_judge(case.suspect(), case.labels) for case in (before, after)]
-    pictures, named = [], []
-    for row in rows:
-        try:
-            pictures.append(before.pairs.picture(row, judges[0].side))
-        except DataError:
-            continue  # the scan lists bad pictures
-        named.append(frozenset(before.labels.named_in(before.pairs.captions[row])))
-    if not pictures:
+    clean = clean_pictures(before, rows, judges[0], judges[1])
+    if not len(clean):
         raise DataError("No clean picture can be read, so nothing can be pasted. Restore some.")
-    clean = clean_set(np.stack(pictures), named, judges[0], judges[1])
     made = []
     for trigger in triggers:
         index = before.labels.index(trigger.label)
