@@ -26,7 +26,7 @@ with shell.complaints():
     with right:
         flagged = cutview.threshold(case, detector, density, reference, ranking)
         mapview.truth_panel(case, ranking)
-    mapview.neighbours(case, ranking, reference)
+    mapview.neighbours(case, detector, ranking, reference)
 
     first, second = st.columns(2, gap="medium")
     with first:

@@ -25,7 +25,9 @@ def calibrate(
     ] = None,
     image_root: Annotated[Path | None, typer.Option(help="Where relative paths start.")] = None,
     false_rate: Annotated[float, typer.Option(help="Clean pairs flagged / clean pairs.")] = 0.01,
-    detector: Annotated[str, typer.Option(help=f"One of {', '.join(CASE_DETECTORS)}.")] = "scales",
+    detector: Annotated[
+        str, typer.Option(help=f"One of {', '.join(CASE_DETECTORS)}.")
+    ] = CleanSettings().detector,
     reference_size: Annotated[str, typer.Option(help="Pairs per reference set, or all.")] = "2048",
     k: Annotated[int, typer.Option(help="Neighbours.")] = DensitySettings().k,
     draws: Annotated[int, typer.Option(help="Random reference sets averaged.")] = 5,

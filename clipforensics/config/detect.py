@@ -9,11 +9,23 @@ from clipforensics.config.settings import Settings
 DetectorName = Literal["lof", "slof", "dao", "dao_pow", "kdist", "lid", "iforest"]
 DETECTORS: tuple[DetectorName, ...] = get_args(DetectorName)
 CaseDetectorName = Literal[
-    "lof", "slof", "dao", "dao_pow", "kdist", "lid", "iforest", "scales", "clip", "gmm"
+    "lof",
+    "slof",
+    "dao",
+    "dao_pow",
+    "kdist",
+    "lid",
+    "iforest",
+    "scales",
+    "clip",
+    "gmm",
+    "combined",
 ]
 CASE_DETECTORS: tuple[CaseDetectorName, ...] = get_args(CaseDetectorName)
-"""All that can rank a case: `scales` tries many references, `clip` and `gmm` read captions too."""
+"""All that can rank a case: `scales` tries many references, `clip` and `gmm` read captions,
+`combined` joins `scales` and `clip`."""
 DETECTOR_TITLES: dict[CaseDetectorName, str] = {
+    "combined": "Density and caption",
     "scales": "All scales (LOF)",
     "lof": "LOF",
     "slof": "SLOF",

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from clipforensics.config.detect import DensitySettings, DetectorName, ReferenceSettings
+from clipforensics.config.detect import CaseDetectorName, DensitySettings, ReferenceSettings
 from clipforensics.config.settings import Settings
 
 
@@ -139,8 +139,8 @@ class HuntSettings(Settings):
         default=200, ge=1, le=100_000, title="Pairs to inspect",
         description="the most suspicious by detection score",
     )  # fmt: skip
-    detector: DetectorName = Field(
-        default="slof", title="Detector", description="orders the pairs; see the Map page"
+    detector: CaseDetectorName = Field(
+        default="combined", title="Detector", description="orders the pairs; see the Map page"
     )
     density: DensitySettings = Field(default=DensitySettings(), title="Density")
     reference: ReferenceSettings = Field(default=ReferenceSettings(), title="Reference sets")

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from clipforensics.config.detect import DensitySettings, DetectorName, ReferenceSettings
+from clipforensics.config.detect import CaseDetectorName, DensitySettings, ReferenceSettings
 from clipforensics.config.settings import Settings, parse
 from clipforensics.config.train import OptimizerSettings
 
@@ -194,7 +194,7 @@ class FilterSettings(EpochsSettings):
     at_random: bool = Field(
         default=False, title="Drop at random", description="the control; ASR must stay high"
     )
-    detector: DetectorName = Field(default="lof", title="Detector")
+    detector: CaseDetectorName = Field(default="combined", title="Detector")
     density: DensitySettings = Field(default=DensitySettings(), title="Density")
     reference: ReferenceSettings = Field(default=ReferenceSettings(), title="Reference sets")
 

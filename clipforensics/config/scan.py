@@ -15,7 +15,7 @@ class ScanSettings(Settings):
     """Embed, neighbours, map, and one score a row from each detector; the first one ranks."""
 
     detectors: tuple[CaseDetectorName, ...] = Field(
-        default=("slof", "scales", "lof", "dao", "kdist", "lid", "iforest", "clip"),
+        default=("combined", "scales", "clip", "slof", "lof", "dao", "kdist", "lid", "iforest"),
         min_length=1,
         title="Detectors",
         description="the first one ranks, the others are kept beside it",
@@ -47,7 +47,7 @@ class CleanSettings(Settings):
     image_root: str | None = Field(
         default=None, title="Picture folder", description="where relative picture paths start"
     )
-    detector: CaseDetectorName = Field(default="scales", title="Detector")
+    detector: CaseDetectorName = Field(default="combined", title="Detector")
     density: DensitySettings = Field(default=DensitySettings(), title="Density")
     reference: ReferenceSettings = Field(default=ReferenceSettings(), title="Reference sets")
     device: str = Field(

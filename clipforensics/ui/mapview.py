@@ -20,7 +20,7 @@ from clipforensics.ui.ranking import BUDGETS, Ranking, against_truth, labels_nam
 def settings(case: Any) -> tuple[str, DensitySettings, ReferenceSettings]:
     """Detector, neighbours and reference sets, as the reviewer set them.
 
-    All scales lead where the scan tried them: that ranking needs no guess of the poison rate.
+    Density and caption lead where the scan tried them: no guess of the poison rate is needed.
     """
     slots = st.columns([1.3, 1, 1.2, 1, 1.2], vertical_alignment="bottom")
     with slots[0]:
@@ -216,7 +216,7 @@ def label_picks(case: Any, rows: np.ndarray) -> None:
             )
 
 
-def neighbours(case: Any, ranking: Ranking, reference: ReferenceSettings) -> None:
+def neighbours(case: Any, detector: str, ranking: Ranking, reference: ReferenceSettings) -> None:
     """One sample: at which scale it stands out, and the pairs nearest to it in the full space."""
     name = st.query_params.get("near")
     if not name:
@@ -229,6 +229,8 @@ def neighbours(case: Any, ranking: Ranking, reference: ReferenceSettings) -> Non
                 "Close", key="map.near.close", icon=":material/close:",
                 on_click=lambda: st.query_params.pop("near", None),
             )  # fmt: skip
+        if detector == "combined" and np.isfinite(ranking.score[row]):
+            suspectview.parts(case, row, reference)
         suspectview.profile(case, row, reference)
         others = scanned.near(case, row, 7)
         notes = [f"distance {far:.3g}" for _, far in others]

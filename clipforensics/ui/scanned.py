@@ -6,6 +6,9 @@ import numpy as np
 
 from clipforensics.errors import CaseError, DataError
 
+BEST_FIRST = ("combined", "scales")
+"""Rankings that need no guess of the poison rate."""
+
 
 def is_scanned(case: Any) -> bool:
     """Whether a scan of this case has finished; nothing is computed."""
@@ -21,13 +24,13 @@ def need_scan(case: Any) -> None:
 
 
 def default_detector(case: Any) -> str:
-    """What ranks where nobody chose: all scales if the scan tried them, else the scan's first."""
+    """What ranks where nobody chose: density and caption, else all scales, else what was scored."""
     from clipforensics.config.detect import DensitySettings, ReferenceSettings
-    from clipforensics.config.scan import ScanSettings
-    from clipforensics.jobs.scanning.scoring import is_scored
+    from clipforensics.jobs.scanning import scan
 
-    tried = is_scored(case, "scales", DensitySettings(), ReferenceSettings())
-    return "scales" if tried else ScanSettings().detectors[0]
+    asked = DensitySettings(), ReferenceSettings()
+    found = next((one for one in BEST_FIRST if scan.is_scored(case, one, *asked)), None)
+    return found or scan.latest_scan(case)["detector"]
 
 
 def points(case: Any) -> np.ndarray:

@@ -178,6 +178,25 @@ def left_out(case: Any, ranking: Any) -> None:
         st.text(f"{said}. They are in no ranking; the Case page lists unreadable pictures.")
 
 
+def parts(case: Any, row: int, reference: ReferenceSettings) -> None:
+    """What density and caption each add to a pair's rank by both."""
+    from clipforensics.config.detect import DensitySettings
+    from clipforensics.detect.combined import CAP, Footings, parts
+    from clipforensics.jobs.scanning import scan
+
+    asked = DensitySettings(), reference
+    outlying, disagreement, both = (
+        scan.scores(case, name, *asked) for name in ("scales", "clip", "combined")
+    )
+    on = Footings.read(both.info["footings"])
+    far, odd = (float(one[row]) for one in parts(outlying.mean, disagreement.mean, on))
+    cut = f", counted as {CAP:g}: more is as often a mistake" if odd > CAP else ""
+    st.markdown(
+        f"Score {both.mean[row]:.1f}: lies apart from other pictures by z = **{far:.1f}**, fits its "
+        f"caption less well than others do by z = **{odd:.1f}**{cut}."
+    )
+
+
 def profile(case: Any, row: int, reference: ReferenceSettings) -> None:
     """At which scale one pair stands out: its z at each, where the scan tried scales."""
     from clipforensics.jobs.scanning import scan
@@ -200,7 +219,7 @@ def profile(case: Any, row: int, reference: ReferenceSettings) -> None:
 
 def scales(case: Any, detector: str, reference: ReferenceSettings, flagged: np.ndarray) -> None:
     """For the ranking over all scales: how many flagged pairs stand out most at each."""
-    if detector != "scales":
+    if detector not in ("scales", "combined"):
         return
     from clipforensics.jobs.scanning import scan
 

@@ -23,7 +23,7 @@ def asked(case, **more):
     return CleanSettings(**{"data": case.settings.data, **values, **more})
 
 
-@pytest.mark.parametrize("detector", ["lof", "kdist", "clip", "gmm"])
+@pytest.mark.parametrize("detector", ["lof", "kdist", "clip", "gmm", "combined"])
 def test_pairs_of_the_case_itself_get_their_own_scores(case, detector):
     found = calibrate(case, asked(case, detector=detector))
     own = scan.scores(case, detector, K4, SETS).mean

@@ -336,7 +336,10 @@ def test_roclip_retrains_from_random_weights(case, bank):
 
 
 def test_filtering_drops_the_highest_scores_and_says_which(case, bank):
-    changes = {"batch": 32, "epochs": 1, "drop_share": 0.25, "reference": {"reference_size": 64}}
+    changes = {
+        "batch": 32, "epochs": 1, "drop_share": 0.25, "detector": "lof",
+        "reference": {"reference_size": 64},
+    }  # fmt: skip
     result, records, _ = go(case, recipe="filter", changes=changes)
     made = next(r["filter"] for r in records if "filter" in r)
     assert (made["kept"], made["dropped"], made["by"]) == (176, 58, "lof")  # 6 are held out

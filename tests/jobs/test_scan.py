@@ -429,3 +429,19 @@ def test_the_scan_job_runs_in_its_own_process(case, locks, until):
     assert run.result()["scored"] == 40
     assert len(run.journal()[0]) == 5
     assert scan.is_scored(case, "slof", SMALL.density, SMALL.reference)
+
+
+def test_density_and_caption_are_joined_from_their_own_evidence(embedded):
+    """Once its parts are scored, only an addition is left; what has no direction keeps its density."""
+    from clipforensics.detect.combined import Footings, combined
+
+    asked = (K4, ReferenceSettings())
+    assert not scan.is_scored(embedded, "combined", *asked)
+    parts = [scan.scores(embedded, name, *asked) for name in ("scales", "clip")]
+    assert scan.is_scored(embedded, "combined", *asked)
+    found = scan.scores(embedded, "combined", *asked)
+    outlying, odd = (one.mean for one in parts)
+    np.testing.assert_allclose(found.mean, combined(outlying, odd, Footings.of(outlying, odd)))
+    assert found.info["scales"] == parts[0].info["scales"]
+    again = scan.scores(embedded, "combined", *asked)
+    np.testing.assert_array_equal(again.mean, found.mean)

@@ -26,7 +26,7 @@ from clipforensics.jobs.hunting.triggers import (
 from clipforensics.jobs.runs.run_folder import Stopped
 from clipforensics.oracle.regions import holds
 
-SETTINGS = HuntSettings(top=20, verify=VerifySettings(n_screen=24, n_confirm=48))
+SETTINGS = HuntSettings(top=20, detector="slof", verify=VerifySettings(n_screen=24, n_confirm=48))
 POISONS = range(3, 100, 12)  # nine of them
 
 

@@ -20,8 +20,9 @@ from clipforensics.config.detect import DensitySettings, ReferenceSettings
 from clipforensics.config.scan import CleanSettings
 from clipforensics.config.settings import parse
 from clipforensics.data.pairs import Pairs, read_pairs
-from clipforensics.detect.agreement import cosines, mismatch_log_odds
+from clipforensics.detect.agreement import cosines, disagreement, mismatch_log_odds
 from clipforensics.detect.clean import score_clean, score_clean_scales
+from clipforensics.detect.combined import Footings, combined
 from clipforensics.detect.embeddings import find_copies
 from clipforensics.errors import ConfigError, DataError, RunError
 from clipforensics.jobs.runs.context import RunContext
@@ -157,7 +158,7 @@ def _scored(
     good[list(read_bad(place))] = False
     images = np.load(place / "images.npy", mmap_mode="r", allow_pickle=False)[good]
     detector, reference = settings.detector, settings.reference
-    if detector in ("clip", "gmm"):
+    if detector in ("clip", "gmm", "combined"):
         blank = sum(not caption.strip() for caption in pairs.captions)
         if blank:
             raise DataError(
@@ -165,14 +166,29 @@ def _scored(
                 "compares with the picture. Give captions, or choose another detector."
             )
         texts = np.load(place / "texts.npy", mmap_mode="r", allow_pickle=False)[good]
+        if detector == "combined":
+            outlying = _by_density(case, images, settings, progress, stop)
+            return _combined(case, outlying, images, texts, settings), 0
         return _by_caption(case, images, texts, settings)
-    _, x = usable(case)
-    told = told_as(progress, f"scoring clean pairs by {detector}")
     images = images[find_copies(images, reference.normalize).first]
+    return _by_density(case, images, settings, progress, stop), 0
+
+
+def _by_density(
+    case: Case,
+    images: np.ndarray,
+    settings: CleanSettings,
+    progress: Progress | None,
+    stop: Stop | None,
+) -> np.ndarray:
+    """Clean pictures against the case's own reference sets."""
+    _, x = usable(case)
+    detector, reference = settings.detector, settings.reference
+    told = told_as(progress, f"scoring clean pairs by {detector}")
     try:
-        if detector == "scales":
-            return score_clean_scales(x, images, scale_settings(reference), told, stop), 0
-        return score_clean(x, images, detector, settings.density, reference, told, stop), 0
+        if detector in ("scales", "combined"):
+            return score_clean_scales(x, images, scale_settings(reference), told, stop)
+        return score_clean(x, images, detector, settings.density, reference, told, stop)
     except RunError as problem:
         raise Stopped(str(problem)) from None
 
@@ -188,6 +204,21 @@ def _by_caption(
     fitted = scores(case, "gmm", settings.density, settings.reference).info["mixture"]
     odds = mismatch_log_odds(found, fitted["means"], fitted["sds"], fitted["weights"])
     return odds, int((~able).sum())
+
+
+def _combined(
+    case: Case,
+    outlying: np.ndarray,
+    images: np.ndarray,
+    texts: np.ndarray,
+    settings: CleanSettings,
+) -> np.ndarray:
+    """Both parts, put on the footing of the case's own pairs."""
+    able = images.any(axis=1) & texts.any(axis=1)
+    told = np.full(len(images), np.nan)
+    told[able] = disagreement(images[able], texts[able])
+    kept = scores(case, "combined", settings.density, settings.reference).info["footings"]
+    return combined(outlying, told, Footings.read(kept))
 
 
 def _key(case: Case, clean: str, settings: CleanSettings) -> dict[str, Any]:

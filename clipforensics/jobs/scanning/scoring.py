@@ -11,6 +11,7 @@ from clipforensics.cases.case import Case
 from clipforensics.cases.evidence import evidence_dir, is_made, write_json, writing
 from clipforensics.config.detect import DensitySettings, ReferenceSettings, ScaleSettings
 from clipforensics.detect.agreement import cosines, mismatch_log_odds
+from clipforensics.detect.combined import CAP, Footings, combined
 from clipforensics.detect.embeddings import release
 from clipforensics.detect.groups import near_copies
 from clipforensics.detect.metrics import evaluate
@@ -31,6 +32,8 @@ from clipforensics.repair.split import fit_mixture
 
 CHECK_ROWS = 65_536
 SCALE_FILES = ("z", "best")
+PARTS = ("scales", "clip")
+"""What `combined` joins."""
 
 
 def scores(
@@ -54,7 +57,12 @@ def scores(
     """
     key = scores_key(case, detector, density, reference)
     folder = evidence_dir(case, "scores", key)
-    if not is_made(folder):
+    if detector == "combined" and not is_made(folder):
+        parts = [scores(case, part, density, reference, progress, stop) for part in PARTS]
+        made = _combined(case, *parts)
+        with writing(folder, key) as part:
+            _write_scores(part, np.arange(len(case.pairs)), made)
+    elif not is_made(folder):
         rows, x = usable(case, stop)
         keeper = Keeper(folder)
         told = told_as(progress, f"scoring by {detector}")
@@ -145,10 +153,20 @@ def _by_caption(case: Case, rows: np.ndarray, x: np.ndarray, detector: str) -> S
     return Scores(value, np.zeros(len(rows)), info)
 
 
+def _combined(case: Case, outlying: Scores, disagreement: Scores) -> Scores:
+    """Both parts in one ranking; the spread is that of the density."""
+    on = Footings.of(outlying.mean, disagreement.mean)
+    info = {"detector": "combined", "rows": len(scored_rows(case)), "footings": on.record(),
+            "disagreement_counts_up_to": CAP, "scales": outlying.info["scales"]}  # fmt: skip
+    return Scores(combined(outlying.mean, disagreement.mean, on), outlying.spread, info)
+
+
 def is_scored(
     case: Case, detector: str, density: DensitySettings, reference: ReferenceSettings
 ) -> bool:
-    """Whether these scores are there already."""
+    """Whether these scores are there already, or only have to be added up."""
+    if detector == "combined":
+        return all(is_scored(case, part, density, reference) for part in PARTS)
     return is_made(evidence_dir(case, "scores", scores_key(case, detector, density, reference)))
 
 
@@ -205,6 +223,8 @@ def scores_key(
     key: dict[str, Any] = {"embeddings": embedding_dir(case).name, "detector": detector}
     if detector in ("clip", "gmm"):  # they read a pair alone
         return key
+    if detector == "combined":
+        return key | {part: scores_key(case, part, density, reference) for part in PARTS}
     if detector == "scales":  # it tries sizes and neighbours of its own
         shared = reference.model_dump(mode="json", include={"captions", "collapse"})
         return key | shared | {"scales": scale_settings(reference).model_dump(mode="json")}

@@ -1,0 +1,84 @@
+"""Density and caption in one ranking: how far outlying a picture is, and how ill its caption fits.
+
+A poison that the suspect learned well lies where few pictures lie but agrees with its caption; one
+it learned badly disagrees with its caption but lies among others. Most do a little of both.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Float64
+
+from clipforensics.detect.scales import footing
+
+CAP = 2.0
+"""Robust standard deviations of disagreement that count at most.
+
+A caption that fits its picture *less well* than others do is what a learned poison shows (1 to 3 in
+our trials). One that does not fit at all is as often an honest mistake, and web data are full of
+those: without a cap, a tenth of the clean captions swapped takes .36 off the recall at 1 %.
+"""
+
+
+@dataclass(frozen=True)
+class Footings:
+    """What puts both scores of a case on one footing: median, and 1.4826 MAD, of each.
+
+    Rows that are scored later (clean ones, say) are put on the case's own.
+    """
+
+    outlying: tuple[float, float]
+    disagreement: tuple[float, float]
+
+    @classmethod
+    def of(cls, outlying: np.ndarray, disagreement: np.ndarray) -> "Footings":
+        """Those of a case's scores; rows without a score (NaN) do not count."""
+        told = (one[np.isfinite(one)] for one in (outlying, disagreement))
+        return cls(*(footing(one) if len(one) else (0.0, 0.0) for one in told))
+
+    @classmethod
+    def read(cls, record: Mapping[str, Sequence[float]]) -> "Footings":
+        """What `record` wrote."""
+        (outlying, width), (middle, other) = record["outlying"], record["disagreement"]
+        return cls((outlying, width), (middle, other))
+
+    def record(self) -> dict[str, Any]:
+        """In JSON types."""
+        return asdict(self)
+
+
+def combined(
+    outlying: Float[np.ndarray, " n"], disagreement: Float[np.ndarray, " n"], on: Footings
+) -> Float64[np.ndarray, " n"]:
+    """z of outlyingness plus z of disagreement, the latter cut at `CAP`.
+
+    Args:
+        outlying: a density score, such as `ScaleScores.combined`.
+        disagreement: as `agreement.disagreement`; NaN (no direction to compare) counts as usual.
+        on: the footings of the case.
+
+    Returns:
+        Higher is more suspicious; NaN where `outlying` is.
+
+    Source:
+        Ours; neither paper joins the two. Chosen on two of three seeds of the attack table, and
+        held against the third (docs/RESULTS.md).
+    """
+    far, odd = parts(outlying, disagreement, on)
+    return far + np.minimum(odd, CAP)
+
+
+def parts(
+    outlying: Float[np.ndarray, " n"], disagreement: Float[np.ndarray, " n"], on: Footings
+) -> tuple[Float64[np.ndarray, " n"], Float64[np.ndarray, " n"]]:
+    """What `combined` adds, before the cut: z of outlyingness, z of disagreement."""
+    odd = np.nan_to_num(_z(disagreement, on.disagreement), nan=0.0)
+    return _z(outlying, on.outlying), odd
+
+
+def _z(score: np.ndarray, on: tuple[float, float]) -> np.ndarray:
+    middle, width = on
+    away = np.asarray(score, np.float64) - middle
+    return away / width if width > 0 else np.where(np.isnan(away), np.nan, 0.0)

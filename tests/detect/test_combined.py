@@ -1,0 +1,67 @@
+"""Density and caption in one ranking."""
+
+import numpy as np
+import pytest
+
+from clipforensics.detect.combined import CAP, Footings, combined
+from clipforensics.detect.metrics import auroc
+
+
+def ranked(outlying, disagreement):
+    return combined(outlying, disagreement, Footings.of(outlying, disagreement))
+
+
+def test_both_parts_stand_on_one_footing_by_hand():
+    outlying = np.array([0.0, 1, 2, 3, 4])  # median 2, MAD 1
+    disagreement = np.array([0.9, 0.5, 0.5, 0.5, 0.5]) * 10  # most are equal: tells nothing
+    one = 1 / 1.4826
+    np.testing.assert_allclose(ranked(outlying, disagreement), [-2 * one, -one, 0, one, 2 * one])
+    disagreement = np.array([30.0, 2, 0, 1, 3])  # median 2, MAD 1; 28 / 1.4826 is cut at 2
+    expected = [-2 * one + CAP, -one, -2 * one, 0, 3 * one]
+    np.testing.assert_allclose(ranked(outlying, disagreement), expected)
+
+
+def test_the_units_of_neither_score_matter(rng):
+    a, b = rng.normal(size=200), rng.normal(size=200)
+    np.testing.assert_allclose(ranked(a, b), ranked(3 * a + 7, 0.1 * b - 4), atol=1e-9)
+
+
+def test_shuffling_rows_shuffles_the_ranking(rng):
+    a, b, order = rng.normal(size=99), rng.normal(size=99), rng.permutation(99)
+    np.testing.assert_allclose(ranked(a[order], b[order]), ranked(a, b)[order])
+
+
+def test_a_row_without_direction_counts_as_usual_and_one_without_density_has_no_score(rng):
+    a, b = rng.normal(size=99), rng.normal(size=99)
+    a[3], b[5] = np.nan, np.nan
+    found = ranked(a, b)
+    assert np.flatnonzero(np.isnan(found)).tolist() == [3]
+    assert found[5] == pytest.approx((a[5] - np.nanmedian(a)) / Footings.of(a, b).outlying[1])
+
+
+def test_nothing_to_compare_leaves_the_density_alone(rng):
+    a = rng.normal(size=50)
+    assert (np.argsort(ranked(a, np.full(50, np.nan))) == np.argsort(a)).all()
+
+
+def test_footings_survive_json():
+    import json
+
+    on = Footings.of(np.arange(9.0), np.arange(9.0) ** 2)
+    assert Footings.read(json.loads(json.dumps(on.record()))) == on
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_poison_that_both_parts_see_a_little_is_seen_better_by_both(seed):
+    rng = np.random.default_rng(seed)
+    outlying, disagreement = rng.normal(size=(2, 5000))
+    truth, swapped = np.arange(5000) < 50, (np.arange(5000) >= 50) & (np.arange(5000) < 300)
+    outlying[truth] += 2.5
+    disagreement[truth] += 1.5
+    alone = max(auroc(outlying, truth), auroc(disagreement, truth))
+    assert auroc(ranked(outlying, disagreement), truth) > alone
+    # captions swapped by mistake lead a plain sum; the cap leaves them among the rest
+    disagreement[swapped] += 8
+    top = {name: truth[np.argsort(-score)[:50]].mean() for name, score in
+           (("capped", ranked(outlying, disagreement)), ("sum", outlying + disagreement))}  # fmt: skip
+    assert top["capped"] > 0.2 > 0.02 >= top["sum"]
