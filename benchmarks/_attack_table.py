@@ -20,6 +20,7 @@ from clipforensics.config.detect import DensitySettings, ReferenceSettings, Scal
 from clipforensics.data.demo_world import TARGET, labels
 from clipforensics.data.pairs import Pairs
 from clipforensics.detect.agreement import disagreement, mismatch_log_odds
+from clipforensics.detect.combined import Footings, combined, parts
 from clipforensics.detect.groups import near_copies
 from clipforensics.detect.metrics import evaluate
 from clipforensics.detect.reference import score, score_each
@@ -34,6 +35,7 @@ ATTACKS = ("badnets", "badnets_corner", "badnets_redrawn", "clean_label", "blend
 RATES = (0.003, 0.01, 0.03)
 TARGETS = ("pizza", "cat")  # of the second and third trigger of mt_m
 FEATURES = ("lof", "slof", "dao", "kdist", "lid", "iforest")
+SWAPPED = (0.0, 0.1, 0.2)
 BUDGETS = ("0.001", "0.01", "0.05")
 WIDE = ReferenceSettings()
 BLOCK = 500
@@ -105,7 +107,35 @@ def measure(cell: tuple[str, float, int], folder: Path) -> None:
             str(scale): evaluate(z, truth)["auroc"]
             for scale, z in zip(scales.scales, scales.z, strict=True)
         }
+        record["swapped"] = dict(swapped(x, captions, scales.combined, truth, seed))
     write_json(_record(folder, cell), record)
+
+
+def swapped(
+    x: np.ndarray, captions: np.ndarray, outlying: np.ndarray, truth: np.ndarray, seed: int
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Rankings by caption when a share of the clean pairs has each other's: honest mistakes.
+
+    They are made after training: what a suspect would have learned from them is not measured.
+    """
+    rng = np.random.default_rng(seed)
+    for share in SWAPPED:
+        mistaken = np.flatnonzero((rng.random(len(x)) < share) & ~truth)
+        given = captions.copy()
+        given[mistaken] = captions[rng.permutation(mistaken)]
+        far = disagreement(x, given)
+        on = Footings.of(outlying, far)
+        ways = {
+            "combined": combined(outlying, far, on),
+            "without the cap": sum(parts(outlying, far, on)),
+            "clip": far,
+        }
+        yield f"{share:g}", {name: kept(evaluate(one, truth)) for name, one in ways.items()}
+
+
+def kept(found: dict[str, Any]) -> dict[str, float]:
+    """AUROC and recall in the top 1 %."""
+    return {"auroc": found["auroc"], "recall_at_0.01": found["recall_at_budget"]["0.01"]}
 
 
 def embedded(made: Suspect) -> tuple[np.ndarray, np.ndarray]:
@@ -137,6 +167,7 @@ def ranked(x: np.ndarray, captions: np.ndarray, seed: int) -> tuple[dict[str, np
     scales = score_scales(x, ScaleSettings(seed=seed))
     found["scales"] = scales.combined
     far = disagreement(x, captions)
+    found["combined"] = combined(scales.combined, far, Footings.of(scales.combined, far))
     mixture = fit_mixture(-far)
     found["clip"] = far
     found["gmm"] = mismatch_log_odds(-far, mixture.means, mixture.sds, mixture.weights)
@@ -191,10 +222,6 @@ def told(records: list[dict[str, Any]]) -> dict[str, Any]:
     """What the issue of an unknown rate and target comes to, over the combinations that work."""
     poisoned = [one for one in records if one["attack"] != "clean"]
     working = [one for one in poisoned if succeeded(one) >= WORKING_ATTACK]
-    gaps = [max(one["scales"].values()) - one["detectors"]["scales"]["auroc"] for one in poisoned]
-    detectable = [
-        gap for gap, one in zip(gaps, poisoned, strict=True) if max(one["scales"].values()) > 0.8
-    ]
     first = [one["suspected"][:1] for one in working]
     right = [
         bool(names) and names[0]["name"] in targets(one)
@@ -203,16 +230,55 @@ def told(records: list[dict[str, Any]]) -> dict[str, Any]:
     clean = [one["suspected"] for one in records if one["attack"] == "clean"]
     return {
         "combinations": len(poisoned), "working": len(working),
-        "combined below the best scale, most": max(gaps, default=None),
-        "the same where a scale exceeds .8": max(detectable, default=None),
-        "within .02": f"{sum(gap <= 0.02 for gap in gaps)} of {len(gaps)}",
-        "within .02 where a scale exceeds .8": f"{sum(gap <= 0.02 for gap in detectable)} of {len(detectable)}",
+        "rows within .02 of their best scale": {
+            name: beside_best(poisoned, name) for name in ("scales", "combined")
+        },
+        "captions swapped in clean pairs": with_mistakes(poisoned),
         "target first among suspected labels": f"{sum(right)} of {len(working)} working",
         "labels suspected of clean models": [
             [f"{one['name']} (lift at least {one['lift_low']:.1f})" for one in names]
             for names in clean
         ],
     }  # fmt: skip
+
+
+def beside_best(records: list[dict[str, Any]], detector: str) -> dict[str, Any]:
+    """How far below the best single scale a ranking lies: means over the seeds of each row.
+
+    The best scale is chosen by the truth, row by row; the ranking is not.
+    """
+    gaps, works = {}, []
+    for attack, rate in dict.fromkeys((one["attack"], one["rate"]) for one in records):
+        own = [one for one in records if (one["attack"], one["rate"]) == (attack, rate)]
+        best = max(np.mean([one["scales"][scale] for one in own]) for scale in own[0]["scales"])
+        mean = np.mean([one["detectors"][detector]["auroc"] for one in own])
+        gaps[f"{attack} {rate:g}"] = float(best - mean)
+        if np.mean([succeeded(one) for one in own]) >= WORKING_ATTACK:
+            works.append(float(best - mean))
+    far = {name: round(gap, 4) for name, gap in gaps.items() if gap > 0.02}
+    return {
+        "working": f"{sum(gap <= 0.02 for gap in works)} of {len(works)}",
+        "worst working": max(works, default=None),
+        "all": f"{len(gaps) - len(far)} of {len(gaps)}",
+        "farther below": far,
+    }
+
+
+def with_mistakes(records: list[dict[str, Any]]) -> dict[str, Any]:
+    """Means over the cells whose attack works, by share of captions swapped."""
+    working = [one for one in records if succeeded(one) >= WORKING_ATTACK and "swapped" in one]
+    if not working:
+        return {}
+    return {
+        share: {
+            name: {
+                figure: float(np.mean([one["swapped"][share][name][figure] for one in working]))
+                for figure in ("auroc", "recall_at_0.01")
+            }
+            for name in working[0]["swapped"][share]
+        }
+        for share in working[0]["swapped"]
+    }
 
 
 def targets(record: dict[str, Any]) -> tuple[str, ...]:

@@ -26,10 +26,12 @@ NOT_WORKING = "not a working attack"
 FIXED = {"Attack": 160, "Poison": 92, "ASR": 186, "CA": 50}
 """Columns beside the detectors, and their width in pixels."""
 DETECTOR_PX = 58
-FIRST = ("scales", "lof", "slof", "kdist", "iforest", "clip", "feature norm", "lof, whole set")
+FIRST = (
+    "combined", "scales", "clip", "lof", "kdist", "iforest", "feature norm", "lof, whole set",
+)  # fmt: skip
 """Shown until others are chosen, in this order; all that fit beside each other."""
 SHORT = {
-    "scales": "Scales", "kdist": "k-dist.", "dao_pow": "DAO pow", "iforest": "Forest",
+    "combined": "Both", "scales": "Scales", "kdist": "k-dist.", "dao_pow": "DAO pow", "iforest": "Forest",
     "clip": "Caption", "gmm": "Gauss", "feature norm": "Norm", "lof, whole set": "LOF, all",
     "lof, normalized": "LOF, unit", "slof, normalized": "SLOF, unit",
     "lof, captions in the reference": "LOF+text", "lof, near-duplicates collapsed": "LOF, once",
