@@ -122,7 +122,7 @@ class Cell:
         return {
             "stamped": len(boxes), "pulled": int(pulled.sum()), "clean": len(clean),
             "ca": self.made.figures["ca"], "asr": self.made.figures["asr"],
-            "points": rates, "bank": self._bank(views, screened),
+            "points": rates, "bank": self._bank(views, screened, boxes, pulled),
             "masks": float(np.mean([len(v.regions) - 1 for v in views])),
             "box_share": _box_share(views),
             "cpu_seconds_look": float(np.mean([v.seconds for v in views])) + asked,
@@ -173,7 +173,7 @@ class Cell:
     ) -> Sequence[Candidate]:
         return compare(p, view.p_trusted, view.regions, labels().names, settings).candidates
 
-    def _is_trigger(self, one: Candidate, truth: Box) -> bool:
+    def _is_trigger(self, one: Candidate | Sighting, truth: Box) -> bool:
         """Names the target, and its box covers at least 90 % of the planted patch.
 
         How much larger it may be is `close`: a mask one pixel too wide on each side of a 3-px
@@ -231,14 +231,29 @@ class Cell:
         shift = signature(crop, fixed, self.examiner.unpasted, self.suspect, seed)
         return Sighting(name, one.label, one.box_xyxy, view.picture, shift, figures)
 
-    def _bank(self, views: Sequence[Sight], seen: list[Sighting]) -> dict[str, Any]:
-        """The bank of these sightings, and its best crop beside the planted trigger."""
+    def _bank(
+        self, views: Sequence[Sight], seen: list[Sighting], boxes: Sequence[Box], pulled: np.ndarray
+    ) -> dict[str, Any]:
+        """The bank of these sightings, and its best crop beside the planted trigger.
+
+        `named_*` and `false_bank` count pictures with a sighting in a cluster that was confirmed on
+        further pictures and against control crops: what a hunt calls a trigger. The screen alone
+        is what the curves show.
+        """
         bank = make_bank(self.examiner, seen, lambda *_, **__: None, lambda: False)
         verified = [one for one in bank if one.figures.status == "verified"]
+        members = {(pair, one.label) for one in verified for pair in one.pairs}
+        sure = [one for one in seen if (one.pair, one.label) in members]
+        right = {one.pair for one in sure if int(one.pair) < len(boxes)
+                 and self._is_trigger(one, boxes[int(one.pair)])}  # fmt: skip
+        named = [str(i) in right for i in range(len(boxes))]
+        false = {one.pair for one in sure if int(one.pair) >= len(boxes)}
         planted = float((self.suspect.answers(self._stamped()[0]) == self.target).mean())
         result: dict[str, Any] = {
             "sightings": len(seen), "clusters": len(bank), "verified": len(verified),
             "labels": sorted({one.label for one in verified}), "planted_asr": planted,
+            "named_pulled": _share(named, pulled), "named_all": _share(named),
+            "false_bank": len(false) / (len(views) - len(boxes)),
         }  # fmt: skip
         if not verified:
             return result

@@ -95,6 +95,7 @@ def row(cell: dict[str, Any]) -> dict[str, Any]:
         "found, all": at["found_all"], "verified, all": at["verified_all"],
         "clean n": cell["clean"], "false before": at["false_before"],
         "false after": at["false_after"], "bank": _bank(bank),
+        "in the bank, pulled": bank["named_pulled"], "false in the bank": bank["false_bank"],
         "crop / planted": bank.get("share_of_planted"),
         "look, s": cell["cpu_seconds_look"], "paste, s": cell["cpu_seconds_paste"],
         "masks": cell["masks"], "box share": cell["box_share"],
