@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from _attack_table import poisoning
+from _attack_table import embedded, poisoning
 from _record import spread
 from _suspects import FIRST_SEED, PAIRS, Suspect, evaluator, suspect, truth_of
 
@@ -35,7 +35,10 @@ from clipforensics.config.settings import digest
 from clipforensics.config.train import LoopSettings
 from clipforensics.data.demo_case import DEMO_MODEL
 from clipforensics.data.demo_world import DemoWorld, labels
-from clipforensics.detect.reference import score
+from clipforensics.detect.agreement import disagreement
+from clipforensics.detect.combined import Footings, combined
+from clipforensics.detect.scales import score_scales
+from clipforensics.jobs.scanning.scoring import scale_settings
 from clipforensics.models.clip import OpenClipEncoder, new_clip
 from clipforensics.repair import load
 from clipforensics.repair.curate import curate
@@ -45,7 +48,8 @@ from clipforensics.train.evaluate import WORKING_ATTACK
 from clipforensics.train.loop import train
 from clipforensics.train.recipe import Recipe, TrainingData
 
-RATE = 0.01
+RATE = 0.03
+"""So many poisons make Blended and SIG work within three epochs; at 1 % they hardly do."""
 CONTROL = "finetune"
 POOL = PAIRS // 50
 UNDEFENDED = "undefended"
@@ -142,10 +146,12 @@ def _retraining(cell: Cell, made: Suspect) -> tuple[OpenClipEncoder, TrainingDat
     s, kind, pairs = cell.settings, load(cell.recipe), made.pairs
     rows = np.arange(len(pairs.ids))
     if isinstance(s, FilterSettings):
-        x = np.concatenate([
-            made.encoder.encode_pictures(pairs.frames[at : at + 500]) for at in range(0, len(rows), 500)
-        ])  # fmt: skip
-        found = score(x, s.detector, s.density, s.reference).mean
+        x, texts = embedded(made)
+        outlying, far = (
+            score_scales(x, scale_settings(s.reference)).combined,
+            disagreement(x, texts),
+        )
+        found = combined(outlying, far, Footings.of(outlying, far))
         rows = drop_highest(found, rows, s.drop_share, s.at_random, s.seed).kept
     captions = [pairs.captions[row] for row in rows]
     model = new_clip(str(DEMO_MODEL), FIRST_SEED + cell.seed)

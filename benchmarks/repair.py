@@ -12,6 +12,7 @@ import json
 import subprocess
 import sys
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,16 +42,23 @@ def over_attacks(asked: Namespace) -> None:
     """Attack by recipe, seed by seed so that a world is drawn once."""
     recipes = asked.recipes.split(",") if asked.recipes else OVER_ATTACKS
     cells = [
-        Cell(attack, seed, recipe)
+        cell
         for seed in range(asked.seeds)
         for attack in asked.attacks.split(",")
         for recipe in recipes
+        for cell in controlled(Cell(attack, seed, recipe))
     ]
     records = table(cells, Path(asked.folder))
     publish(
         "repair over attacks", list(shown(records)), asked,
         pairs=PAIRS, poison_rate=RATE, clean_pool=POOL, seeds=asked.seeds,
     )  # fmt: skip
+
+
+def controlled(cell: Cell) -> list[Cell]:
+    """The cell; after filtering by score, the control that drops as many pairs at random."""
+    at_random = replace(cell, changes=(("at_random", True),))
+    return [cell, at_random] if cell.recipe == "filter" else [cell]
 
 
 def on_demo(asked: Namespace) -> None:
