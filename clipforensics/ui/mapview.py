@@ -8,6 +8,8 @@ import streamlit as st
 from clipforensics.config.detect import (
     CASE_DETECTORS,
     DETECTOR_TITLES,
+    DETECTORS,
+    MANY_SCALES,
     DensitySettings,
     ReferenceSettings,
 )
@@ -29,10 +31,11 @@ def settings(case: Any) -> tuple[str, DensitySettings, ReferenceSettings]:
             key="detector",
             format_func=lambda name: DETECTOR_TITLES[name], bind="query-params",
         )  # fmt: skip
-    density = {"k": _number(slots[1], DensitySettings, "k")}
+    one_scale, drawn = detector in DETECTORS, detector in DETECTORS or detector in MANY_SCALES
+    density = {"k": _number(slots[1], DensitySettings, "k", one_scale)}
     reference = {
-        "reference_size": _number(slots[2], ReferenceSettings, "reference_size"),
-        "draws": _number(slots[3], ReferenceSettings, "draws"),
+        "reference_size": _number(slots[2], ReferenceSettings, "reference_size", one_scale),
+        "draws": _number(slots[3], ReferenceSettings, "draws", drawn),
     }
     with slots[4]:
         reference["normalize"] = st.toggle(
@@ -42,9 +45,10 @@ def settings(case: Any) -> tuple[str, DensitySettings, ReferenceSettings]:
     return detector, parse(DensitySettings, density), parse(ReferenceSettings, reference)
 
 
-def _number(slot: Any, kind: Any, name: str) -> Any:
+def _number(slot: Any, kind: Any, name: str, read: bool) -> Any:
+    """A setting; grey where the chosen detector does not read it."""
     with slot:
-        return forms.widget(kind, name, key=name, bind="query-params")
+        return forms.widget(kind, name, key=name, bind="query-params", disabled=not read)
 
 
 def figure(case: Any, detector: str, ranking: Ranking, key: str) -> np.ndarray:

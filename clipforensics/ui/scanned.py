@@ -4,10 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from clipforensics.config.detect import MANY_SCALES
 from clipforensics.errors import CaseError, DataError
-
-BEST_FIRST = ("combined", "scales")
-"""Rankings that need no guess of the poison rate."""
 
 
 def is_scanned(case: Any) -> bool:
@@ -29,7 +27,7 @@ def default_detector(case: Any) -> str:
     from clipforensics.jobs.scanning import scan
 
     asked = DensitySettings(), ReferenceSettings()
-    found = next((one for one in BEST_FIRST if scan.is_scored(case, one, *asked)), None)
+    found = next((one for one in MANY_SCALES if scan.is_scored(case, one, *asked)), None)
     return found or scan.latest_scan(case)["detector"]
 
 

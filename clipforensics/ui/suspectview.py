@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from clipforensics.config.detect import DETECTOR_TITLES, ReferenceSettings
+from clipforensics.config.detect import DETECTOR_TITLES, MANY_SCALES, ReferenceSettings
 from clipforensics.ui import (
     evidencecharts,
     gallery,
@@ -219,7 +219,7 @@ def profile(case: Any, row: int, reference: ReferenceSettings) -> None:
 
 def scales(case: Any, detector: str, reference: ReferenceSettings, flagged: np.ndarray) -> None:
     """For the ranking over all scales: how many flagged pairs stand out most at each."""
-    if detector not in ("scales", "combined"):
+    if detector not in MANY_SCALES:
         return
     from clipforensics.jobs.scanning import scan
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from clipforensics.cases.case import Case
 from clipforensics.cases.evidence import evidence_dir, is_made, read_made, writing
-from clipforensics.config.detect import DensitySettings, ReferenceSettings
+from clipforensics.config.detect import MANY_SCALES, DensitySettings, ReferenceSettings
 from clipforensics.config.scan import CleanSettings
 from clipforensics.config.settings import parse
 from clipforensics.data.pairs import Pairs, read_pairs
@@ -186,7 +186,7 @@ def _by_density(
     detector, reference = settings.detector, settings.reference
     told = told_as(progress, f"scoring clean pairs by {detector}")
     try:
-        if detector in ("scales", "combined"):
+        if detector in MANY_SCALES:
             return score_clean_scales(x, images, scale_settings(reference), told, stop)
         return score_clean(x, images, detector, settings.density, reference, told, stop)
     except RunError as problem:
