@@ -190,10 +190,11 @@ def parts(case: Any, row: int, reference: ReferenceSettings) -> None:
     )
     on = Footings.read(both.info["footings"])
     far, odd = (float(one[row]) for one in parts(outlying.mean, disagreement.mean, on))
-    cut = f", counted as {CAP:g}: more is as often a mistake" if odd > CAP else ""
+    cut = f" ({odd:.1f}, of which {CAP:g} count: more is as often a mistake)" if odd > CAP else ""
     st.markdown(
-        f"Score {both.mean[row]:.1f}: lies apart from other pictures by z = **{far:.1f}**, fits its "
-        f"caption less well than others do by z = **{odd:.1f}**{cut}."
+        f"Score **{both.mean[row]:.1f}** = **{far:.1f}** for lying apart from other pictures "
+        f"{'+' if odd >= 0 else '−'} **{abs(min(odd, CAP)):.1f}** for how ill its caption fits{cut}, "
+        "in robust deviations over all pairs."
     )
 
 

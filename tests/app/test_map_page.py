@@ -122,6 +122,29 @@ def test_all_scales_rank_where_the_scan_tried_them(home, case, visit):
     assert at.selectbox(key="detector").value == "scales"
     assert any(one.value.startswith("Stands out most at reference") for one in at.markdown)
     assert any("Scale at which the flagged pairs" in one.value for one in at.markdown)
+    assert not at.number_input(key="draws").disabled
+    assert at.number_input(key="k").disabled  # scales have neighbours of their own
+
+
+def test_density_and_caption_lead_and_say_what_each_added(home, case, visit):
+    from clipforensics.config.detect import DensitySettings, ReferenceSettings
+    from clipforensics.detect.combined import CAP
+
+    asked = DensitySettings(), ReferenceSettings()
+    for part in ("scales", "clip"):
+        scan.scores(case, part, *asked)
+    at = visit("map", case="tiny", near=case.pairs.ids[3])
+    assert at.selectbox(key="detector").value == "combined"
+    said = next(one.value for one in at.markdown if one.value.startswith("Score **"))
+    score, far, odd = (float(one) for one in said.replace("*", "").split()[1:13] if _is_number(one))
+    sign = 1 if " + " in said.replace("*", "") else -1
+    assert score == pytest.approx(far + sign * odd, abs=0.11)
+    assert odd <= CAP or sign < 0
+    assert score == pytest.approx(scan.scores(case, "combined", *asked).mean[3], abs=0.051)
+
+
+def _is_number(word):
+    return word.replace(".", "", 1).lstrip("-").isdigit()
 
 
 def test_shared_regions_come_from_the_hunt(home, case, visit, monkeypatch):
