@@ -124,3 +124,19 @@ def test_a_state_is_written_whole_and_forgotten_when_done(keeper):
     keeper.forget()
     assert not keeper.part.exists()
     assert keeper.begun() is None
+
+
+def test_another_process_that_finishes_first_ends_nothing(tmp_path, monkeypatch):
+    """It clears the folder between our write and our rename."""
+    from clipforensics.jobs.scanning import resuming
+
+    one, other = Keeper(tmp_path / "scores"), Keeper(tmp_path / "scores")
+    state = State(1, np.zeros((1, 4)), np.zeros((1, 4)))
+    monkeypatch.setattr(resuming.os, "fsync", lambda _: other.forget())
+    one.write(state)
+    assert one.begun() is None
+    monkeypatch.undo()
+    one.write(state)
+    kept = one.begun()
+    assert kept is not None
+    assert kept.done == 1

@@ -39,14 +39,19 @@ class Keeper:
             self.write(state)
 
     def write(self, state: State) -> None:
-        """Write the state now: temporary name, fsync, rename."""
+        """Write the state now: temporary name, fsync, rename.
+
+        Another process at the same evidence does no harm: each state is whole. When it finishes
+        first it clears the folder, and nothing of ours is worth keeping.
+        """
         self.part.mkdir(parents=True, exist_ok=True)
         temporary = self.part / f".{STATE}.{os.getpid()}"
-        with open(temporary, "wb") as file:
-            np.savez(file, done=state.done, mean=state.mean, square=state.square)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, self.part / STATE)
+        with contextlib.suppress(FileNotFoundError):
+            with open(temporary, "wb") as file:
+                np.savez(file, done=state.done, mean=state.mean, square=state.square)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, self.part / STATE)
         self.said = time.monotonic()
 
     def forget(self) -> None:
