@@ -18,7 +18,7 @@ CAP = 2.0
 
 A caption that fits its picture *less well* than others do is what a learned poison shows (1 to 3 in
 our trials). One that does not fit at all is as often an honest mistake, and web data are full of
-those: without a cap, a tenth of the clean captions swapped takes .36 off the recall at 1 %.
+those: without a cap, a tenth of the clean captions swapped takes nearly all recall at 1 % (.45 to .03).
 """
 
 
