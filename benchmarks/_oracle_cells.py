@@ -34,6 +34,7 @@ THETAS, TAUS = (0.5, 0.6, 0.66, 0.7, 0.8, 0.9), (1, 2, 3, 5, 10)
 HELD_OUT_SEED = 500
 """World of the pictures: unknown to the suspects (100 and on, 200 and on) and the trusted model."""
 POOL = 2_000
+HALF, WHOLE = 0.5, 0.9  # of the planted patch
 
 
 @dataclass(frozen=True)
@@ -173,8 +174,8 @@ class Cell:
     ) -> Sequence[Candidate]:
         return compare(p, view.p_trusted, view.regions, labels().names, settings).candidates
 
-    def _is_trigger(self, one: Candidate | Sighting, truth: Box) -> bool:
-        """Names the target, and its box covers at least 90 % of the planted patch.
+    def _is_trigger(self, one: Candidate | Sighting, truth: Box, least: float = WHOLE) -> bool:
+        """Names the target, and its box covers at least so much of the planted patch.
 
         How much larger it may be is `close`: a mask one pixel too wide on each side of a 3-px
         patch has five times its area already when the suspect is shown it.
@@ -183,7 +184,7 @@ class Cell:
         inside = max(0, min(x1, truth[2]) - max(x0, truth[0])) * max(
             0, min(y1, truth[3]) - max(y0, truth[1])
         )
-        return labels().index(one.label) == self.target and inside >= 0.9 * area(truth)
+        return labels().index(one.label) == self.target and inside >= least * area(truth)
 
     def _passed(
         self, i: int, view: Sight, candidates: Sequence[Candidate], settings: OracleSettings
@@ -236,24 +237,28 @@ class Cell:
     ) -> dict[str, Any]:
         """The bank of these sightings, and its best crop beside the planted trigger.
 
-        `named_*` and `false_bank` count pictures with a sighting in a cluster that was confirmed on
-        further pictures and against control crops: what a hunt calls a trigger. The screen alone
-        is what the curves show.
+        `detected_*` and `false_bank` count pictures with a sighting in a cluster that was confirmed
+        on further pictures and against control crops: what a hunt calls a trigger. The screen
+        alone is what the curves show. A sighting on a stamped picture holds at least half of the
+        patch (`detected`) or 90 % (`held`): the first region that passes ends the search, and
+        half a large patch often does.
         """
         bank = make_bank(self.examiner, seen, lambda *_, **__: None, lambda: False)
         verified = [one for one in bank if one.figures.status == "verified"]
         members = {(pair, one.label) for one in verified for pair in one.pairs}
         sure = [one for one in seen if (one.pair, one.label) in members]
-        right = {one.pair for one in sure if int(one.pair) < len(boxes)
-                 and self._is_trigger(one, boxes[int(one.pair)])}  # fmt: skip
-        named = [str(i) in right for i in range(len(boxes))]
+        on_stamped = [one for one in sure if int(one.pair) < len(boxes)]
+        detected, held = ([
+            any(int(one.pair) == i and self._is_trigger(one, box, least) for one in on_stamped)
+            for i, box in enumerate(boxes)
+        ] for least in (HALF, WHOLE))  # fmt: skip
         false = {one.pair for one in sure if int(one.pair) >= len(boxes)}
         planted = float((self.suspect.answers(self._stamped()[0]) == self.target).mean())
         result: dict[str, Any] = {
             "sightings": len(seen), "clusters": len(bank), "verified": len(verified),
             "labels": sorted({one.label for one in verified}), "planted_asr": planted,
-            "named_pulled": _share(named, pulled), "named_all": _share(named),
-            "false_bank": len(false) / (len(views) - len(boxes)),
+            "detected_pulled": _share(detected, pulled), "detected_all": _share(detected),
+            "held_pulled": _share(held, pulled), "false_bank": len(false) / (len(views) - len(boxes)),
         }  # fmt: skip
         if not verified:
             return result

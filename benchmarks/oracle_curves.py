@@ -37,7 +37,7 @@ DEFAULT = OracleSettings()
 def main() -> None:
     """All cells, then one table at the default setting and the two curves."""
     asked = arguments(
-        __doc__ or "", seed=0, stamped=100, clean=115, rate=0.01, sides=",".join(map(str, SIDES)),
+        __doc__ or "", seed=0, stamped=100, clean=115, rate=0.03, sides=",".join(map(str, SIDES)),
         places=",".join(PLACES), pattern="grid", segmenters="small,fast", folder=Path("build/oracle_curves"),
         suspects=Path("build/suspects"), chart=Path(),
     )  # fmt: skip
@@ -95,7 +95,7 @@ def row(cell: dict[str, Any]) -> dict[str, Any]:
         "found, all": at["found_all"], "verified, all": at["verified_all"],
         "clean n": cell["clean"], "false before": at["false_before"],
         "false after": at["false_after"], "bank": _bank(bank),
-        "in the bank, pulled": bank["named_pulled"], "false in the bank": bank["false_bank"],
+        "detected, pulled": bank["detected_pulled"], "detected, all": bank["detected_all"], "false in the bank": bank["false_bank"],
         "crop / planted": bank.get("share_of_planted"),
         "look, s": cell["cpu_seconds_look"], "paste, s": cell["cpu_seconds_paste"],
         "masks": cell["masks"], "box share": cell["box_share"],
