@@ -6,7 +6,7 @@ from typing import Any
 from clipforensics.cases.case import Case
 from clipforensics.cases.store import KINDS
 from clipforensics.jobs.runs.launcher import runs
-from clipforensics.jobs.scanning.embedding import bad_pictures, is_embedded
+from clipforensics.jobs.scanning.embedded import bad_pictures, is_embedded
 from clipforensics.jobs.scanning.scan import latest_scan
 
 

@@ -8,7 +8,8 @@ import numpy as np
 from clipforensics.cases.case import Case
 from clipforensics.cases.evidence import check_all
 from clipforensics.errors import DataError, ForensicsError
-from clipforensics.jobs.scanning.embedding import content_of, embedding_dir, is_embedded
+from clipforensics.jobs.scanning.decoding import content_of
+from clipforensics.jobs.scanning.embedded import embedding_dir, is_embedded
 
 MOST_TOLD = 20
 CHUNK = 1_000

@@ -21,6 +21,7 @@ from clipforensics.config.settings import parse
 from clipforensics.errors import CaseError, ConfigError, DataError, RunError
 from clipforensics.jobs.runs.run_folder import Stopped
 from clipforensics.jobs.scanning import embedding, growing, scan, scoring
+from clipforensics.jobs.scanning.embedded import embedding_dir, embedding_key, embedding_record
 
 K4, ALL = DensitySettings(k=4), ReferenceSettings(reference_size="all")
 SMALL = ScanSettings(
@@ -82,7 +83,7 @@ def test_embeddings_are_those_of_the_suspect_in_the_order_of_the_pairs(case):
     assert seen[0] == (0, 40)
     assert seen[-1] == (40, 40)
     assert (scan.embeddings(case).dtype, scan.bad_pictures(case)) == (np.float32, {})
-    record = embedding.embedding_record(case)
+    record = embedding_record(case)
     assert (record["rows"], record["dim"], record["device"]) == (40, encoder.dim, "cpu")
     assert check_all(case) == []
 
@@ -104,7 +105,7 @@ def test_each_different_caption_is_encoded_once(case):
 def test_the_bytes_of_each_picture_are_hashed(embedded):
     import hashlib
 
-    hashes = np.load(embedding.embedding_dir(embedded) / "pictures.npy")
+    hashes = np.load(embedding_dir(embedded) / "pictures.npy")
     digest = hashlib.sha256(embedded.pairs.paths[3].read_bytes()).digest()
     assert hashes[3].tobytes() == digest
 
@@ -152,7 +153,7 @@ scan.embed(Case.open(Path(sys.argv[1])), encoder=Slow())
 
 def test_a_killed_embedding_goes_on_without_redoing_finished_batches(case, until, monkeypatch):
     monkeypatch.setattr(embedding, "BATCH", 2)
-    part = part_of(embedding.embedding_dir(case))
+    part = part_of(embedding_dir(case))
     process = subprocess.Popen([sys.executable, "-c", SLOW, str(case.dir)])
 
     def finished():
@@ -175,7 +176,7 @@ def test_a_batch_whose_bytes_do_not_fit_its_line_is_done_again(case):
     asked = iter([False, False, False, True])
     with pytest.raises(Stopped):
         scan.embed(case, stop=lambda: next(asked), encoder=Counter())
-    part = part_of(embedding.embedding_dir(case))
+    part = part_of(embedding_dir(case))
     with open(part / "images.npy", "rb+") as file:
         file.seek(-8 * 4 * 33, os.SEEK_END)  # row 7, in the second batch
         file.write(b"\xff\xff")
@@ -198,7 +199,7 @@ def test_a_full_disk_is_told_before_any_work_and_leaves_nothing(case, monkeypatc
         with pytest.raises(RunError, match=r"is full .* Free space and start again"):
             scan.embed(case, encoder=stub)
     assert stub.pictures == 0
-    assert not part_of(embedding.embedding_dir(case)).exists()
+    assert not part_of(embedding_dir(case)).exists()
     scan.embed(case, encoder=stub)
     assert scan.is_embedded(case)
 
@@ -408,8 +409,8 @@ def test_evidence_of_other_weights_is_not_taken_for_ones_own(
 ):
     other = inputs.model_copy(update={"weights": str(weights_folder / "trusted.safetensors")})
     other_case = Case.create(tmp_path / "other", other)
-    assert embedding.embedding_dir(other_case).name != embedding.embedding_dir(embedded).name
-    assert not is_made(evidence_dir(other_case, "embeddings", embedding.embedding_key(other_case)))
+    assert embedding_dir(other_case).name != embedding_dir(embedded).name
+    assert not is_made(evidence_dir(other_case, "embeddings", embedding_key(other_case)))
 
 
 @pytest.mark.parametrize(

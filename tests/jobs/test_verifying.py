@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from clipforensics.cases.evidence import MADE, evidence_dir, writing
-from clipforensics.jobs.scanning import embedding, scan
+from clipforensics.jobs.scanning import scan
+from clipforensics.jobs.scanning.embedded import embedding_dir
 from clipforensics.jobs.verifying import verify
 
 
@@ -48,7 +49,7 @@ def test_many_changed_pictures_are_counted(embedded):
 
 
 def test_changed_evidence_is_told(embedded):
-    path = embedding.embedding_dir(embedded) / "texts.npy"
+    path = embedding_dir(embedded) / "texts.npy"
     path.chmod(0o644)
     content = bytearray(path.read_bytes())
     content[-1] ^= 1

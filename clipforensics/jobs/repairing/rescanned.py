@@ -20,13 +20,8 @@ from clipforensics.jobs.repairing.curating import (
     trigger_subject,
     triggers_to_heal,
 )
-from clipforensics.jobs.scanning.embedding import (
-    Progress,
-    Stop,
-    embedding_dir,
-    embeddings,
-    scored_rows,
-)
+from clipforensics.jobs.scanning.embedded import embedding_dir, embeddings, scored_rows
+from clipforensics.jobs.scanning.embedding import Progress, Stop
 from clipforensics.jobs.scanning.scan import graph, latest_scan, map_settings, projection
 from clipforensics.jobs.scanning.scoring import told_as
 from clipforensics.oracle.bank import Trigger

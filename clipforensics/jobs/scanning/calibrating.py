@@ -27,14 +27,8 @@ from clipforensics.detect.embeddings import find_copies
 from clipforensics.errors import ConfigError, DataError, RunError
 from clipforensics.jobs.runs.context import RunContext
 from clipforensics.jobs.runs.run_folder import Stopped
-from clipforensics.jobs.scanning.embedding import (
-    Progress,
-    Stop,
-    embed,
-    embed_table,
-    embedding_key,
-    read_bad,
-)
+from clipforensics.jobs.scanning.embedded import embedding_key, read_bad
+from clipforensics.jobs.scanning.embedding import Progress, Stop, embed, embed_table
 from clipforensics.jobs.scanning.scoring import scale_settings, scores, scores_key, told_as, usable
 
 SCORES = "scores.npy"

@@ -5,14 +5,10 @@ Rows stay aligned with the pairs. A picture that cannot be read has a row of NaN
 """
 
 import errno
-import hashlib
-import json
 import os
 import shutil
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,45 +18,25 @@ from filelock import FileLock, Timeout
 
 from clipforensics.cases.case import Case
 from clipforensics.cases.evidence import (
-    evidence_dir,
     is_made,
     part_of,
     publish,
-    read_made,
     write_json,
 )
-from clipforensics.data.images import decode_picture, to_frame
 from clipforensics.data.pairs import Pairs
-from clipforensics.errors import CaseError, DataError, RunError
+from clipforensics.errors import DataError, RunError
 from clipforensics.jobs.runs.run_folder import Stopped
+from clipforensics.jobs.scanning.decoding import decoded
+from clipforensics.jobs.scanning.embedded import BAD, embedding_dir, embedding_key
 from clipforensics.jobs.scanning.growing import BATCHES, GrowingTables
 from clipforensics.models.encoder import Encoder
 
 BATCH = 256
 """Rows that are encoded and kept together; what `kill -9` can cost is one batch."""
-DECODERS = 2
-AHEAD = 3
-MAX_PICTURE_BYTES = 256_000_000
 MEMO_CAPTIONS = 50_000
-BAD = "bad.json"
 
 Progress = Callable[..., None]
 Stop = Callable[[], bool]
-
-
-def embedding_key(case: Case) -> dict[str, Any]:
-    """What decides the embeddings: the pairs and the suspect."""
-    model = case.fingerprints.get("model", case.settings.model)
-    return {
-        "data": case.fingerprints["data"],
-        "model": model,
-        "weights": case.fingerprints["weights"],
-    }
-
-
-def embedding_dir(case: Case) -> Path:
-    """Where the embeddings of a case lie, or will lie."""
-    return evidence_dir(case, "embeddings", embedding_key(case))
 
 
 def embed(
@@ -119,56 +95,6 @@ def embed_table(
     return folder
 
 
-def embeddings(case: Case) -> np.ndarray:
-    """Raw picture features, float32 [n, d], memory-mapped read-only; rows of NaN are bad pictures.
-
-    Raises:
-        CaseError: the case is not embedded yet.
-    """
-    return _table(case, "images")
-
-
-def text_embeddings(case: Case) -> np.ndarray:
-    """Raw caption features, float32 [n, d], memory-mapped read-only. Raises CaseError as above."""
-    return _table(case, "texts")
-
-
-def is_embedded(case: Case) -> bool:
-    """Whether the embeddings are there."""
-    return is_made(embedding_dir(case))
-
-
-def bad_pictures(case: Case) -> dict[int, str]:
-    """Why each bad picture could not be embedded, by row."""
-    _needs(case)
-    return read_bad(embedding_dir(case))
-
-
-def read_bad(folder: Path) -> dict[int, str]:
-    """The bad pictures of any embeddings."""
-    content = json.loads((folder / BAD).read_text(encoding="utf-8"))
-    return {int(row): str(reason) for row, reason in content}
-
-
-def scored_rows(case: Case) -> np.ndarray:
-    """Rows that have an embedding, int64, ascending."""
-    good = np.ones(len(case.pairs), bool)
-    good[list(bad_pictures(case))] = False
-    return np.flatnonzero(good)
-
-
-def _table(case: Case, name: str) -> np.ndarray:
-    _needs(case)
-    return np.load(embedding_dir(case) / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-
-
-def _needs(case: Case) -> None:
-    if not is_embedded(case):
-        raise CaseError(
-            f"The pairs of the case {case.name!r} are not embedded yet. Run a scan first."
-        )
-
-
 def _fill(
     pairs: Pairs, encoder: Encoder, part: Path, progress: Progress | None, stop: Stop | None
 ) -> GrowingTables:
@@ -180,7 +106,7 @@ def _fill(
     done = sum(line["stop"] - line["start"] for line in tables.batches.values())
     starts = [start for start in range(0, len(pairs), BATCH) if start not in tables.batches]
     captions = _Captions(encoder)
-    for start, frames, hashes, bad in _decoded(pairs, starts, encoder.side):
+    for start, frames, hashes, bad in decoded(pairs, starts, BATCH, encoder.side):
         if stop is not None and stop():
             raise Stopped(
                 f"Embedding was stopped after {done:,} of {len(pairs):,} pairs; they are kept."
@@ -200,53 +126,6 @@ def _fill(
     if progress is not None:
         progress(done, len(pairs), "embedding the pairs")
     return tables
-
-
-def _decoded(
-    pairs: Pairs, starts: Sequence[int], side: int
-) -> Iterator[tuple[int, np.ndarray, np.ndarray, dict[int, str]]]:
-    """Decode a few batches ahead in threads: Pillow works outside the interpreter lock."""
-    with ThreadPoolExecutor(DECODERS, "decode") as pool:
-        try:
-            waiting: deque = deque()
-            upcoming = iter(starts)
-            while True:
-                while len(waiting) < AHEAD and (start := next(upcoming, None)) is not None:
-                    waiting.append(pool.submit(_decode, pairs, start, side))
-                if not waiting:
-                    return
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _decode(
-    pairs: Pairs, start: int, side: int
-) -> tuple[int, np.ndarray, np.ndarray, dict[int, str]]:
-    rows = range(start, min(start + BATCH, len(pairs)))
-    frames = np.zeros((len(rows), side, side, 3), np.uint8)
-    hashes = np.zeros((len(rows), 32), np.uint8)
-    bad: dict[int, str] = {}
-    for place, row in enumerate(rows):
-        try:
-            content = content_of(pairs.path(row))
-            hashes[place] = np.frombuffer(hashlib.sha256(content).digest(), np.uint8)
-            frames[place] = to_frame(decode_picture(content, name=str(pairs.paths[row])), side)
-        except DataError as problem:
-            bad[row] = str(problem)
-    return start, frames, hashes, bad
-
-
-def content_of(path: Path) -> bytes:
-    """The bytes of a picture file. Raises DataError when it is none, too large or unreadable."""
-    try:
-        if not path.is_file():  # a named pipe would never end
-            raise DataError(f"No picture at {path}. Put the file there, or remove its row.")
-        if path.stat().st_size > MAX_PICTURE_BYTES:
-            raise DataError(f"{path} is larger than {MAX_PICTURE_BYTES:,} bytes. Remove its row.")
-        return path.read_bytes()
-    except OSError as problem:
-        raise DataError(f"{path} cannot be read: {problem.strerror}. Check the file.") from None
 
 
 def _features(encoder: Encoder, frames: np.ndarray, bad: list[int]) -> np.ndarray:
@@ -324,8 +203,3 @@ def _told(problem: OSError, folder: Path) -> RunError:
     return RunError(
         f"Embedding cannot write to {folder.parent}: {os.strerror(problem.errno or 0)}."
     )
-
-
-def embedding_record(case: Case) -> dict[str, Any]:
-    """What made the embeddings: device, seconds, versions, file hashes."""
-    return read_made(embedding_dir(case))

@@ -31,11 +31,8 @@ from clipforensics.detect.projection import umap_2d
 from clipforensics.detect.reference import Scores
 from clipforensics.jobs.runs.context import RunContext
 from clipforensics.jobs.runs.run_folder import Stopped
-from clipforensics.jobs.scanning.embedding import (
-    Progress,
-    Stop,
+from clipforensics.jobs.scanning.embedded import (
     bad_pictures,
-    embed,
     embedding_dir,
     embedding_record,
     embeddings,
@@ -43,6 +40,7 @@ from clipforensics.jobs.scanning.embedding import (
     scored_rows,
     text_embeddings,
 )
+from clipforensics.jobs.scanning.embedding import Progress, Stop, embed
 from clipforensics.jobs.scanning.scoring import (
     is_scored,
     scale_scores,

@@ -19,14 +19,13 @@ from clipforensics.detect.reference import Scores, score_each
 from clipforensics.detect.scales import score_scales
 from clipforensics.errors import DataError, RunError
 from clipforensics.jobs.runs.run_folder import Stopped
-from clipforensics.jobs.scanning.embedding import (
-    Progress,
-    Stop,
+from clipforensics.jobs.scanning.embedded import (
     embedding_dir,
     embeddings,
     scored_rows,
     text_embeddings,
 )
+from clipforensics.jobs.scanning.embedding import Progress, Stop
 from clipforensics.jobs.scanning.resuming import Keeper
 from clipforensics.repair.split import fit_mixture
 
