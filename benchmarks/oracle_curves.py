@@ -30,6 +30,7 @@ from clipforensics.oracle.segmenter import load_segmenter
 SIDES = (3, 5, 10, 14)
 """Of 64 px; 3 and 5 are what 8 and 16 are of 224."""
 PLACES: tuple[Place, ...] = ("random", "top_left", "bottom_right")
+SEGMENTERS = {"small": "small SAM, mean", "fast": "fast mode, mean"}
 WORKING_ASR = 0.8
 DEFAULT = OracleSettings()
 
@@ -134,7 +135,10 @@ def _mean(points: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def panels(cells: list[dict[str, Any]]) -> list[Panel]:
-    """The paper's Figures 3 and 4: a line for each patch side and place of the small SAM."""
+    """The paper's Figures 3 and 4, a line for each patch side and place, then its Figure 5.
+
+    The latter holds the small SAM against the fast mode: means over the attacks that work.
+    """
     small = [c for c in cells if c["segmenter"] == "small"]
     shown = []
     for title, xs, at in (
@@ -150,7 +154,24 @@ def panels(cells: list[dict[str, Any]]) -> list[Panel]:
                 f"{c['patch_px']} px, {c['place']}": [at(c, x)[rate] for x in xs] for c in small
             }
             shown.append(Panel(of, title, xs, lines))
-    return shown
+    return shown + beside(curves(cells))
+
+
+def beside(found: dict[str, Any]) -> list[Panel]:
+    """A line for each segmenter, by confidence; nothing where only one was run."""
+    if len(found) < 2:
+        return []
+    return [
+        Panel(of, "confidence θ", THETAS, {
+            SEGMENTERS[name]: [own["theta"][str(theta)][rate] for theta in THETAS]
+            for name, own in found.items()
+        })
+        for rate, of in (
+            ("verified_pulled", "pulled pictures: trigger verified"),
+            ("false_before", "clean pictures: some candidate"),
+            ("false_after", "clean pictures: some candidate verified"),
+        )
+    ]  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -37,6 +37,14 @@ def test_a_segmenter_without_a_working_attack_has_no_curve():
     assert curves([cell(segmenter="fast", asr=0.1)]) == {}
 
 
+def test_two_segmenters_are_held_against_each_other():
+    assert len(panels([cell()])) == 6
+    *_, first, _, _ = panels([cell(), cell(segmenter="fast", verified=0.7)])
+    assert {name: ys[0] for name, ys in first.lines.items()} == {
+        "small SAM, mean": 0.9, "fast mode, mean": 0.7,
+    }  # fmt: skip
+
+
 def test_a_rate_that_nobody_could_measure_is_left_out_of_the_mean():
     nobody, somebody = cell(), cell()
     point(nobody, DEFAULT.theta, DEFAULT.tau)["verified_pulled"] = None
