@@ -229,7 +229,9 @@ class Cell:
         fixed = self.examiner.clean.pictures[:SIGNATURE_PICTURES]
         seed = self.examiner.settings.verify.seed
         crop = cut(view.picture, one.box_xyxy)
-        shift = signature(crop, fixed, self.examiner.unpasted, self.suspect, seed)
+        shift = signature(
+            crop, fixed, self.examiner.unpasted, self.suspect, seed, figures.tied_to_place
+        )
         return Sighting(name, one.label, one.box_xyxy, view.picture, shift, figures)
 
     def _bank(

@@ -28,6 +28,7 @@ from clipforensics.oracle.scorer import Judge
 
 Status = Literal["object", "weak", "chance", "narrow", "verified"]
 ENOUGH_AS_GOOD = 10
+PLACE_MATTERS = 0.25
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,11 @@ class Verification:
     p_value: float | None  # against control crops; None when only screened
     status: Status
     large: bool
+
+    @property
+    def tied_to_place(self) -> bool:
+        """Whether it works where it was found and hardly anywhere else."""
+        return self.flips["found"] - self.flips["random"] > PLACE_MATTERS
 
 
 def verify(

@@ -102,6 +102,46 @@ def test_crops_of_one_trigger_have_one_signature(toy, rng):
     assert np.linalg.norm(shots[0]) == pytest.approx(1, abs=1e-5)
 
 
+class CornerClip:
+    """Shifts its answer by what lies in the top left corner, and by little noise elsewhere."""
+
+    def features(self, pictures):
+        corner = pictures[:, :4, :4].reshape(len(pictures), -1).astype(np.float32) / 255
+        rest = pictures[:, 8:, 8:].reshape(len(pictures), -1)[:, :48].astype(np.float32) / 255
+        found = np.concatenate([corner, rest], axis=1)
+        return found / np.linalg.norm(found, axis=1, keepdims=True)
+
+
+def test_a_trigger_of_one_corner_is_one_cluster_though_it_does_nothing_elsewhere(rng):
+    suspect = CornerClip()
+    pictures = rng.integers(0, 256, (40, 24, 24, 3), dtype=np.uint8)
+    before, pattern = suspect.features(pictures), rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    crops = []
+    for size in (4, 5, 6):  # the same patch with more or less background
+        pixels = rng.integers(0, 256, (size, size, 3), dtype=np.uint8)
+        pixels[:4, :4] = pattern
+        crops.append(Crop(pixels, np.ones((size, size), bool), (0, 0)))
+
+    def groups(tied_to_place):
+        made = [signature(one, pictures, before, suspect, 0, tied_to_place) for one in crops]
+        return clusters(["a"] * 3, np.stack(made))
+
+    assert len(groups(True)) == 1
+    assert len(groups(False)) == 3
+
+
+@pytest.mark.parametrize(
+    ("found", "elsewhere", "tied"), [(1.0, 0.0, True), (0.9, 0.8, False), (0.2, 0.9, False)]
+)
+def test_a_trigger_is_tied_to_its_place_where_it_hardly_works_elsewhere(found, elsewhere, tied):
+    from types import SimpleNamespace
+
+    from clipforensics.oracle.verify import Verification
+
+    figures = SimpleNamespace(flips={"found": found, "random": elsewhere})
+    assert Verification.tied_to_place.fget(figures) is tied
+
+
 def test_core_shrinks_but_never_vanishes():
     assert core_of(np.ones((14, 14), bool)).sum() == 64
     assert core_of(np.ones((5, 4), bool)).sum() > 0

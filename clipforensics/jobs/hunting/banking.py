@@ -81,7 +81,7 @@ def _confirmed(examiner: Examiner, group: list[Sighting]) -> Trigger:
     tested.sort(key=lambda one: -(one[0].flip_rate + (0.05 if one[4] else 0.0)))
     figures, crop, core, box, agreed = tested[0]
     clean, seed = examiner.clean.pictures[:SIGNATURE_PICTURES], examiner.settings.verify.seed
-    shift = signature(crop, clean, examiner.unpasted, examiner.suspect, seed)
+    shift = signature(crop, clean, examiner.unpasted, examiner.suspect, seed, figures.tied_to_place)
     pairs = tuple(dict.fromkeys(s.pair for s in group))
     return Trigger(
         best.label, best.pair, box, crop.pixels, crop.mask, core, pairs, agreed, figures, shift

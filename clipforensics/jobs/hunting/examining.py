@@ -193,7 +193,9 @@ def _try(case: Case, row: int, examiner: Examiner) -> list[Tried]:
         if figures.status == "verified":
             fixed = examiner.clean.pictures[:SIGNATURE_PICTURES]
             seed = settings.verify.seed
-            shift = signature(crop, fixed, examiner.unpasted, examiner.suspect, seed)
+            shift = signature(
+                crop, fixed, examiner.unpasted, examiner.suspect, seed, figures.tied_to_place
+            )
         tried.append(Tried(one, figures, shift))
     return tried
 
