@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import streamlit as st
 from pydantic.fields import FieldInfo
+from streamlit.errors import StreamlitAPIException
 
 from clipforensics.config.settings import Settings, parse
 
@@ -53,6 +54,22 @@ def widget(kind: type[Settings], name: str, key: str, **more: Any) -> Any:
     """The widget of one field with its default; for pages that lay a form out themselves."""
     field = kind.model_fields[name]
     return _widget(name, field, _default(field), key, None, **more)
+
+
+def link_by_id(key: str, titles: Mapping[str, str]) -> None:
+    """Let a link name an option by its id; call it before the widget that is bound to `key`.
+
+    Streamlit binds what `format_func` shows, so that `?detector=lof` would be dropped. An id in the
+    address becomes its title, and the page is drawn again; anything else is left to Streamlit.
+    """
+    title = titles.get(st.query_params.get(key, ""))
+    if title is None or title == st.query_params[key]:
+        return
+    try:
+        st.query_params[key] = title
+    except StreamlitAPIException:
+        return  # the widget lives already, and its value rules the address
+    st.rerun()
 
 
 def _default(field: FieldInfo) -> Any:

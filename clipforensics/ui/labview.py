@@ -30,6 +30,7 @@ def choose() -> LabSettings:
     Raises:
         ConfigError: a setting is out of range.
     """
+    forms.link_by_id("attack", TITLES)
     kind = st.segmented_control(
         "Attack", list(ATTACKS), default="badnets", key="attack", required=True,
         format_func=lambda name: TITLES.get(name, name), bind="query-params",

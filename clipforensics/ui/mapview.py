@@ -24,6 +24,7 @@ def settings(case: Any) -> tuple[str, DensitySettings, ReferenceSettings]:
 
     Density and caption lead where the scan tried them: no guess of the poison rate is needed.
     """
+    forms.link_by_id("detector", DETECTOR_TITLES)
     slots = st.columns([1.3, 1, 1.2, 1, 1.2], vertical_alignment="bottom")
     with slots[0]:
         detector = st.selectbox(

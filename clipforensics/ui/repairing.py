@@ -51,6 +51,7 @@ def choose(case: Any) -> RepairSettings:
     Raises:
         ConfigError: a setting is out of range.
     """
+    forms.link_by_id("recipe", RECIPES)
     slots = st.columns([2, 1], vertical_alignment="bottom")
     with slots[0]:
         recipe = st.segmented_control(
