@@ -26,10 +26,11 @@ class DecisionLog:
         return json.loads(row["after"]) if row else None
 
     def latest_group(self, actor: str) -> list[Entry]:
-        """This reviewer's newest group of decisions, those left that are not taken back."""
+        """This reviewer's newest group of decisions or withdrawals, without those taken back."""
         rows = self._db.execute(
-            """SELECT * FROM log WHERE action = 'decide' AND actor = :actor AND grp = (
-                   SELECT grp FROM log AS d WHERE action = 'decide' AND actor = :actor
+            """SELECT * FROM log WHERE action IN ('decide', 'withdraw') AND actor = :actor AND grp = (
+                   SELECT grp FROM log AS d
+                   WHERE action IN ('decide', 'withdraw') AND actor = :actor
                    AND NOT EXISTS (SELECT 1 FROM log WHERE undoes = d.number)
                    ORDER BY number DESC LIMIT 1)
                AND NOT EXISTS (SELECT 1 FROM log AS u WHERE u.undoes = log.number)

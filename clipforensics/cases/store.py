@@ -75,8 +75,31 @@ class ReviewStore:
                 entries.append(log.add(reviewer, "decide", kind, subject, before, after, group))
         return entries
 
+    def withdraw(self, kind: str, subjects: Sequence[str], reviewer: str) -> list[Entry]:
+        """Take back the verdicts that hold for these subjects, whoever gave them, as one group.
+
+        Nothing holds for them afterwards; `undo` takes the withdrawal itself back.
+
+        Returns:
+            An entry for each subject that had a verdict; none where nothing held.
+
+        Raises:
+            ConfigError: an unknown kind, no subject, or no reviewer.
+        """
+        _check_about(kind, subjects, reviewer)
+        group, entries = uuid.uuid4().hex, []
+        with self._connection(write=True) as db:
+            log = DecisionLog(db)
+            for subject in dict.fromkeys(subjects):
+                before = log.current(kind, subject)
+                if before is not None:
+                    entries.append(
+                        log.add(reviewer, "withdraw", kind, subject, before, None, group)
+                    )
+        return entries
+
     def undo(self, reviewer: str) -> Entry | None:
-        """Take back this reviewer's latest group of decisions that is not yet taken back.
+        """Take back this reviewer's latest group of decisions, or withdrawals, not yet taken back.
 
         What held before holds again, unless somebody decided the subject since: then the newer
         verdict stays, and the new entry records that nothing changed.
@@ -208,13 +231,19 @@ class ReviewStore:
 def _check(
     kind: str, subjects: Sequence[str], verdict: str, reviewer: str, reason: str, note: str
 ) -> None:
-    if kind not in KINDS:
-        raise ConfigError(f"A verdict is about a {', '.join(KINDS)}; got {kind!r}.")
+    _check_about(kind, subjects, reviewer)
     if verdict not in VERDICTS:
         raise ConfigError(f"A verdict is one of {', '.join(VERDICTS)}; got {verdict!r}.")
+    if max(len(reason), len(note)) > MAX_TEXT:
+        raise ConfigError(f"A text is longer than {MAX_TEXT:,} characters. Shorten it.")
+
+
+def _check_about(kind: str, subjects: Sequence[str], reviewer: str) -> None:
+    if kind not in KINDS:
+        raise ConfigError(f"A verdict is about a {', '.join(KINDS)}; got {kind!r}.")
     if not reviewer.strip():
         raise ConfigError("A verdict needs the reviewer's name. Enter it on the Case page.")
     if not subjects or not all(subjects):
         raise ConfigError(f"A verdict needs at least one {kind}. Select some first.")
-    if max(len(text) for text in (*subjects, reviewer, reason, note)) > MAX_TEXT:
+    if max(len(text) for text in (*subjects, reviewer)) > MAX_TEXT:
         raise ConfigError(f"A text is longer than {MAX_TEXT:,} characters. Shorten it.")

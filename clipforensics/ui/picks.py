@@ -59,6 +59,26 @@ def decide(
     st.toast(state.plain(f"{what}: {verdict}"), icon=ICONS[verdict])
 
 
+def withdraw(case: Any, kind: str, subject: str) -> None:
+    """Take back one subject's verdict by a new entry; the undo brings it back. Serves as callback."""
+    try:
+        entries = case.store.withdraw(kind, [subject], state.reviewer())
+    except ForensicsError as problem:
+        st.toast(state.plain(str(problem)), icon=":material/error:")
+        return
+    said = f"Taken back: {kind} {subject}" if entries else f"Nothing holds for {subject}."
+    st.toast(state.plain(said), icon=":material/undo:")
+
+
+def withdraw_button(case: Any, kind: str, subject: str, key: str, **more: Any) -> None:
+    """Take back, as a button."""
+    st.button(
+        "Take back", key=f"{key}.withdraw.{kind}.{subject}", icon=":material/backspace:",
+        help=f"No verdict holds for this {kind} then; the log keeps both entries.",
+        on_click=withdraw, args=(case, kind, subject), **more,
+    )  # fmt: skip
+
+
 def undo(case: Any) -> Any | None:
     """Take back the reviewer's last decision by a new entry, and return it. Serves as callback."""
     try:

@@ -88,6 +88,7 @@ def _facts(case: Any, ranking: Any, row: int, verdict: str | None) -> None:
         st.text(f"{name} · {gallery.score_text(ranking, row)}", width="content")
         if verdict:
             st.badge(picks.WORDS[verdict], icon=picks.ICONS[verdict])
+            picks.withdraw_button(case, "sample", name, "review", type="tertiary")
         shell.go_to(
             "triggers", "Inspect its regions", icon=":material/center_focus_strong:", pair=name
         )
@@ -228,6 +229,7 @@ def _change(case: Any, kind: str, names: list[str]) -> None:
                 word, key=f"change.{kind}.{verdict}", icon=picks.ICONS[verdict],
                 on_click=picks.decide, args=(case, kind, [subject], verdict),
             )  # fmt: skip
+        picks.withdraw_button(case, kind, subject, "change")
 
 
 def log(case: Any) -> None:

@@ -51,6 +51,23 @@ def test_undo_brings_the_sample_back(at, case):
     assert (entry.action, entry.subject) == ("undo", first)
 
 
+def test_one_verdict_is_taken_back_and_the_others_stay(case, visit):
+    first, second = case.pairs.ids[:2]
+    for name in (first, second):
+        case.store.decide("sample", name, "suspicious", "ann")
+    at = visit("review", case="tiny", at=first)
+    at.button(key=f"review.withdraw.sample.{first}").click().run()
+    assert not at.exception
+    assert list(case.store.current("sample")) == [second]
+    assert case.store.entries()[-1].action == "withdraw"
+    picks = visit("review", case="tiny", view="Picks")
+    picks.button(key=f"change.withdraw.sample.{second}").click().run()
+    assert not picks.exception
+    assert not case.store.current("sample")
+    log = visit("review", case="tiny", view="Log").dataframe[0].value
+    assert log["Action"].tolist()[:2] == ["withdraw", "withdraw"]
+
+
 def test_the_queue_resumes_at_the_first_undecided(at, visit):
     first = current(at)
     at.button(key=f"review.benign.{first}").click().run()

@@ -82,6 +82,33 @@ def test_undo_keeps_a_newer_verdict_of_somebody_else(store):
     assert store.undo("bob").verdict == "suspicious"
 
 
+def test_one_verdict_is_withdrawn_and_the_withdrawal_undone(store):
+    store.decide_many("sample", ["a", "b"], "suspicious", "ann")
+    (entry,) = store.withdraw("sample", ["a"], "bob")
+    assert (entry.action, entry.actor, entry.before["reviewer"]) == ("withdraw", "bob", "ann")
+    assert list(store.current("sample")) == ["b"]
+    assert store.undo("bob").verdict == "suspicious"
+    assert store.current("sample")["a"].reviewer == "ann"
+    assert store.undo("bob") is None
+    assert store.verify() == []
+
+
+def test_an_undo_of_the_verdict_leaves_it_withdrawn(store):
+    store.decide_many("sample", ["a", "b"], "suspicious", "ann")
+    store.withdraw("sample", ["a"], "bob")
+    store.undo("ann")
+    assert not store.current("sample")
+
+
+def test_nothing_is_withdrawn_where_nothing_holds(store):
+    assert store.withdraw("sample", ["a"], "ann") == []
+    assert store.entries() == []
+    with pytest.raises(ConfigError, match="about a sample"):
+        store.withdraw("mood", ["a"], "ann")
+    with pytest.raises(ConfigError, match="reviewer's name"):
+        store.withdraw("sample", ["a"], " ")
+
+
 @pytest.mark.parametrize(
     "statement",
     [
