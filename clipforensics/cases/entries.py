@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from clipforensics.cases.schema import columns_of
+from clipforensics.errors import CaseError
+
+TEXTS = ("verdict", "reviewer", "reason", "note")
 
 
 @dataclass(frozen=True)
@@ -58,11 +61,31 @@ class Selection:
 
 
 def entry_of(row: Any) -> Entry:
-    """The entry of one line of the log table."""
+    """The entry of one line of the log table.
+
+    Raises:
+        CaseError: what it says held before or holds after it is no decision.
+    """
     values = {name: row[name] for name in columns_of(row)}
     values["group"] = values.pop("grp")
-    before, after = json.loads(values.pop("before")), json.loads(values.pop("after"))
+    before, after = (_decision(values.pop(name), row) for name in ("before", "after"))
     return Entry(before=before, after=after, **values)
+
+
+def _decision(text: Any, row: Any) -> dict[str, Any] | None:
+    """What held, or holds, as JSON wrote it."""
+    try:
+        found = json.loads(text)
+    except (TypeError, ValueError):
+        found = ...
+    whole = isinstance(found, dict) and all(isinstance(found.get(name), str) for name in TEXTS)
+    if found is not None and not whole:
+        raise CaseError(
+            f"Entry {row['number']} of the decision log is no decision: {', '.join(TEXTS)} as text were "
+            f"needed, {str(text)[:60]!r} came. It was changed behind our back: restore review.sqlite "
+            "from a backup."
+        )
+    return found
 
 
 def selection_of(row: Any) -> Selection:

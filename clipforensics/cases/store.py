@@ -21,6 +21,9 @@ from clipforensics.errors import CaseError, ConfigError
 
 KINDS = ("sample", "label", "trigger")
 VERDICTS = ("suspicious", "benign", "unsure", "duplicate")
+CURATED = ("curated pair", "curated label")
+"""What a reviewer takes out of the set a repair learns from; no verdict on the pair or label."""
+LEFT_OUT = "left out"
 MAX_TEXT = 10_000
 
 
@@ -50,9 +53,9 @@ class ReviewStore:
         """Record one verdict on many subjects as one group, all or none; undone as one.
 
         Args:
-            kind: sample, label or trigger.
+            kind: sample, label or trigger; curated pair or curated label.
             subjects: pair ids, label names or trigger ids.
-            verdict: suspicious, benign, unsure or duplicate.
+            verdict: suspicious, benign, unsure or duplicate; left out, of a curated kind.
             reviewer: who decides; signs the entries.
             reason: a short reason code.
             note: free text.
@@ -232,15 +235,16 @@ def _check(
     kind: str, subjects: Sequence[str], verdict: str, reviewer: str, reason: str, note: str
 ) -> None:
     _check_about(kind, subjects, reviewer)
-    if verdict not in VERDICTS:
-        raise ConfigError(f"A verdict is one of {', '.join(VERDICTS)}; got {verdict!r}.")
+    allowed = (LEFT_OUT,) if kind in CURATED else VERDICTS
+    if verdict not in allowed:
+        raise ConfigError(f"A verdict on a {kind} is one of {', '.join(allowed)}; got {verdict!r}.")
     if max(len(reason), len(note)) > MAX_TEXT:
         raise ConfigError(f"A text is longer than {MAX_TEXT:,} characters. Shorten it.")
 
 
 def _check_about(kind: str, subjects: Sequence[str], reviewer: str) -> None:
-    if kind not in KINDS:
-        raise ConfigError(f"A verdict is about a {', '.join(KINDS)}; got {kind!r}.")
+    if kind not in KINDS + CURATED:
+        raise ConfigError(f"A verdict is about a {', '.join(KINDS + CURATED)}; got {kind!r}.")
     if not reviewer.strip():
         raise ConfigError("A verdict needs the reviewer's name. Enter it on the Case page.")
     if not subjects or not all(subjects):

@@ -7,15 +7,21 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
+from clipforensics.cases.store import CURATED, LEFT_OUT
 from clipforensics.config.repair import EftClipSettings, RepairSettings, recipe_settings
-from clipforensics.errors import ForensicsError
-from clipforensics.ui import cache, gallery, pictures, shell, state
+from clipforensics.errors import CaseError, ForensicsError
+from clipforensics.ui import cache, gallery, pictures, scanned, shell, state
 
 PER_PAGE, COLUMNS, COPIES = 16, 8, 8
+KIND = dict(zip(("pairs", "labels"), CURATED, strict=True))
+"""How the decision log calls what is left out."""
 
 
 def left_out(case: Any) -> dict[str, list[str]]:
-    """What the reviewer took out of this case's curated sets: fields of the recipe's settings."""
+    """What reviewers took out of this case's curated sets: fields of the recipe's settings.
+
+    It lies in the decision log, so that a reload, a second tab and another server find it again.
+    """
     pairs, labels = _kept(case, "pairs"), _kept(case, "labels")
     return {
         name: chosen
@@ -30,6 +36,7 @@ def composition(case: Any, repair: RepairSettings) -> bool:
     Returns:
         False when nothing is left to learn from, with the reason on screen.
     """
+    _strangers(case)
     if not st.toggle(
         "Show and edit the clean pairs it will learn from", key=f"repair.curate.{case.dir.name}"
     ):
@@ -62,7 +69,19 @@ def composition(case: Any, repair: RepairSettings) -> bool:
 def _told(case: Any) -> None:
     pairs, labels = _kept(case, "pairs"), _kept(case, "labels")
     if pairs or labels:
-        st.text(f"Left out by you: {len(pairs):,} pairs and {len(labels):,} labels.")
+        st.text(f"Left out by reviewers: {len(pairs):,} pairs and {len(labels):,} labels.")
+
+
+def _strangers(case: Any) -> None:
+    """Say what the log leaves out that this case does not have; nothing else is done with it."""
+    strange = [
+        name for what in KIND for name in _logged(case, what) if not _known(case, what, name)
+    ]
+    if strange:
+        shell.complain(CaseError(
+            f"{len(strange):,} left-out pairs or labels in the decision log are not in this case "
+            f"(first: {strange[0][:60]!r}); they are ignored. Was review.sqlite copied from another?"
+        ))  # fmt: skip
 
 
 def _parts(chosen: Any) -> list[dict[str, Any]]:
@@ -77,10 +96,11 @@ def _parts(chosen: Any) -> list[dict[str, Any]]:
 
 
 def _labels(case: Any) -> None:
-    """Labels to leave out; the widget's own state would be lost while the set is hidden."""
+    """Labels to leave out. The log is the truth: another tab may have written to it."""
     key = f"repair.left_out.widget.{case.dir.name}"
+    st.session_state[key] = _kept(case, "labels")
     st.multiselect(
-        "Leave out labels", case.labels.names, _kept(case, "labels"), key=key,
+        "Leave out labels", case.labels.names, key=key,
         on_change=lambda: _keep(case, "labels", st.session_state[key]),
         help="No pair whose caption names one of them is learned from.",
     )  # fmt: skip
@@ -146,19 +166,41 @@ def _put_back(case: Any) -> None:
     kept = _kept(case, "pairs")
     if not kept:
         return
-    key = f"repair.left_out.pairs.widget.{case.dir.name}.{len(kept)}"
+    key = f"repair.left_out.pairs.widget.{case.dir.name}"
+    st.session_state[key] = kept
     st.multiselect(
-        "Left-out pairs", kept, kept, key=key, help="Remove one here to let it be chosen again.",
+        "Left-out pairs", kept, key=key, help="Remove one here to let it be chosen again.",
         on_change=lambda: _keep(case, "pairs", st.session_state[key]),
     )  # fmt: skip
 
 
 def _kept(case: Any, what: str) -> list[str]:
-    return list(st.session_state.get(f"repair.left_out.{what}.{case.dir.name}", ()))
+    """What is left out, in the order it was; names that the case does not have are ignored."""
+    return [name for name in _logged(case, what) if _known(case, what, name)]
+
+
+def _logged(case: Any, what: str) -> list[str]:
+    return list(case.store.current(KIND[what]))
+
+
+def _known(case: Any, what: str, name: str) -> bool:
+    if what == "labels":
+        return name in case.labels.names
+    return scanned.row_of(case, name) is not None
 
 
 def _keep(case: Any, what: str, chosen: Sequence[str]) -> None:
-    st.session_state[f"repair.left_out.{what}.{case.dir.name}"] = list(dict.fromkeys(chosen))
+    """Write what was added and what was put back, each as an entry of its own."""
+    held = _kept(case, what)
+    added = [name for name in chosen if name not in held]
+    gone = [name for name in held if name not in chosen]
+    try:
+        if added:
+            case.store.decide_many(KIND[what], added, LEFT_OUT, state.reviewer())
+        if gone:
+            case.store.withdraw(KIND[what], gone, state.reviewer())
+    except ForensicsError as problem:
+        st.toast(state.plain(str(problem)), icon=":material/error:")
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

@@ -174,6 +174,23 @@ def test_nonsense_is_refused_and_leaves_no_entry(store, wrong):
     assert store.entries() == []
 
 
+def test_what_is_left_out_of_a_curated_set_is_no_verdict(store):
+    store.decide("curated pair", "a", "left out", "ann")
+    assert list(store.current("curated pair")) == ["a"]
+    assert not store.current("sample")
+    for wrong in (("curated pair", "a", "benign", "ann"), ("sample", "a", "left out", "ann")):
+        with pytest.raises(ConfigError, match="is one of"):
+            store.decide(*wrong)
+
+
+@pytest.mark.parametrize("after", ["[1]", '{"verdict": 3}', '"left out"', "no json", "1"])
+def test_a_damaged_entry_is_one_sentence(store, after):
+    store.decide("curated pair", "a", "left out", "ann")
+    raw(store, "DROP TRIGGER log_keeps_entries", f"UPDATE log SET after = '{after}'")
+    with pytest.raises(CaseError, match="Entry 1 of the decision log is no decision"):
+        store.current("curated pair")
+
+
 def test_hostile_text_is_only_text(store):
     nasty = "'); DROP TABLE log; -- <script>\u202e=cmd()"
     store.decide("sample", nasty, "suspicious", "ann", note=nasty)
