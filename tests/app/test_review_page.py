@@ -51,8 +51,9 @@ def test_undo_brings_the_sample_back(at, case):
     assert (entry.action, entry.subject) == ("undo", first)
 
 
-def test_one_verdict_is_taken_back_and_the_others_stay(case, visit):
-    first, second = case.pairs.ids[:2]
+def test_one_verdict_is_taken_back_and_the_others_stay(at, case, visit):
+    first = current(at)
+    second = next(name for name in case.pairs.ids if name != first)
     for name in (first, second):
         case.store.decide("sample", name, "suspicious", "ann")
     at = visit("review", case="tiny", at=first)
