@@ -5,6 +5,7 @@ one row each before scoring.
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ from clipforensics.errors import RunError
 
 LEAST_COSINE = 0.97
 LEAST_PICTURES = 20  # near-identical pictures of one caption that are worth a look
+LEAST_LABELS = 3  # different labels that captions of one picture must name to be worth a look
+ONE_CAPTION, MANY_LABELS = "many copies, one caption", "one picture, many labels"
 NEAR, EXACT_ROWS, ROWS = 15, 50_000, 16_384
 
 
@@ -28,18 +31,27 @@ class Group:
         rows: int64, ascending.
         captions: how many different captions they have, but for case, punctuation and spaces.
         caption: the most frequent one, as it stands in the data.
+        labels: how many different labels their captions name.
+        agreed: share of the captions naming any label that name the most frequent one; 1 when
+            none names any.
     """
 
     rows: np.ndarray
     captions: int
     caption: str
+    labels: int
+    agreed: float
 
     @property
     def striking(self) -> str:
-        """Why it is worth a look, or an empty string."""
+        """Why it is worth a look, or an empty string.
+
+        Many wordings of one label are honest. Captions that name at least three labels, none of
+        them in more than half, disagree about what the picture shows.
+        """
         if len(self.rows) >= LEAST_PICTURES and self.captions == 1:
-            return "many copies, one caption"
-        return "one picture, many captions" if len(self.rows) >= 5 <= self.captions else ""
+            return ONE_CAPTION
+        return MANY_LABELS if self.labels >= LEAST_LABELS and self.agreed <= 0.5 else ""
 
 
 def near_copies(
@@ -106,15 +118,26 @@ def near_copies(
     return Copies(first[order].astype(np.int64), position[place].astype(np.int64))
 
 
-def picture_groups(copies: Copies, captions: Sequence[str]) -> list[Group]:
-    """Groups of two or more rows with what their captions say, striking ones first, then by size."""
+def picture_groups(
+    copies: Copies, captions: Sequence[str], named_in: Callable[[str], Sequence[str]]
+) -> list[Group]:
+    """Groups of two or more rows with what their captions say, striking ones first, then by size.
+
+    Args:
+        copies: which rows are nearly the same.
+        captions: one a row.
+        named_in: the labels that a caption names, each once.
+    """
     found = []
     for rows in copies.groups():
         said: dict[str, list[int]] = {}
         for row in rows:
             said.setdefault(plain_caption(captions[int(row)]), []).append(int(row))
         often = max(said.values(), key=len)
-        found.append(Group(np.sort(rows), len(said), captions[often[0]]))
+        named = [some for row in rows if (some := named_in(captions[int(row)]))]
+        times = Counter(label for some in named for label in some)
+        agreed = max(times.values()) / len(named) if named else 1.0
+        found.append(Group(np.sort(rows), len(said), captions[often[0]], len(times), agreed))
     return sorted(found, key=lambda one: (not one.striking, -len(one.rows)))
 
 

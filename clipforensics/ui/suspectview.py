@@ -7,6 +7,7 @@ import numpy as np
 import streamlit as st
 
 from clipforensics.config.detect import DETECTOR_TITLES, MANY_SCALES, ReferenceSettings
+from clipforensics.detect.groups import MANY_LABELS, ONE_CAPTION
 from clipforensics.ui import (
     evidencecharts,
     gallery,
@@ -141,10 +142,11 @@ def duplicates(case: Any) -> None:
     st.text(
         f"{found['groups']:,} groups of {found['rows']:,} pictures (cosine "
         f"{found['least_cosine']:g} or more). Copies hide from a density score: they are each "
-        "other's neighbours. Many captions are natural where they say the same in other words; "
-        "look for captions that name what the picture does not show."
+        "other's neighbours. Many wordings are natural; worth a look are many copies with one "
+        "caption, and captions of one picture that name different labels."
     )
-    striking = [one for one in found["shown"] if one["striking"]]
+    # scans of older versions called many wordings striking, too
+    striking = [one for one in found["shown"] if one["striking"] in (ONE_CAPTION, MANY_LABELS)]
     for one in striking[:GROUPS]:
         rows = [row for name in one["examples"] if (row := scanned.row_of(case, name)) is not None]
         named = [name for name, _ in labels_named(case, np.array(rows, np.int64))][:ROWS]
@@ -159,8 +161,9 @@ def duplicates(case: Any) -> None:
                 {
                     "Pictures": one["rows"],
                     "Captions": one["captions"],
+                    "Labels": one.get("labels"),
                     "Most frequent caption": one["caption"],
-                    "Worth a look": one["striking"],
+                    "Worth a look": one["striking"] if one in striking else "",
                 }
                 for one in found["shown"]
             ],

@@ -50,12 +50,33 @@ def test_more_exact_copies_than_neighbours_stay_together(rng):
 
 def test_a_group_says_what_is_striking_about_it(copied):
     captions = [f"a photo of thing {i}" for i in range(100)] + ["A Photo of thing 7!"] * 30
-    (group,) = picture_groups(near_copies(copied), captions)
+    (group,) = picture_groups(near_copies(copied), captions, named_in)
     assert (len(group.rows), group.captions) == (31, 1)
     assert group.striking == "many copies, one caption"
-    captions[100:] = [f"one of many targets {i}" for i in range(30)]
-    (group,) = picture_groups(near_copies(copied), captions)
-    assert group.striking == "one picture, many captions"
+    captions[100:] = [f"one {'cat dog owl'.split()[i % 3]} of {i}" for i in range(30)]
+    (group,) = picture_groups(near_copies(copied), captions, named_in)
+    assert (group.labels, group.agreed) == (3, 1 / 3)
+    assert group.striking == "one picture, many labels"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["cat"],  # many wordings of one label
+        ["cat", "dog"],  # two labels are a mistake, or a picture of both
+        ["cat", "cat", "cat", "cat dog", "cat owl"],  # all agree on one label
+        ["thing", "thing", "thing", "thing"],  # no label at all
+    ],
+)
+def test_other_words_for_one_picture_are_not_striking(copied, words):
+    captions = [f"{words[i % len(words)]}, wording {i}" for i in range(130)]
+    (group,) = picture_groups(near_copies(copied), captions, named_in)
+    assert group.captions == 31
+    assert group.striking == ""
+
+
+def named_in(caption):
+    return [label for label in ("cat", "dog", "owl") if label in caption.lower()]
 
 
 def test_collapsed_groups_count_once_and_share_their_score(copied):

@@ -160,7 +160,7 @@ def duplicates(case: Case, rows: np.ndarray, x: np.ndarray, near: np.ndarray) ->
 
     Returns:
         `least_cosine`, `groups` and `rows` (how many there are), `shown` (records of the first:
-        `rows`, `captions`, `caption`, `striking`, `examples`), `repeated_captions` (how many occur
+        `rows`, `captions`, `caption`, `labels`, `striking`, `examples`), `repeated_captions` (how many occur
         more than once) and `most_repeated` (how often the first one does).
     """
     captions = case.pairs.captions
@@ -171,13 +171,15 @@ def duplicates(case: Case, rows: np.ndarray, x: np.ndarray, near: np.ndarray) ->
         "most_repeated": len(repeated[0]) if repeated else 0,
     }  # fmt: skip
     try:
-        groups = picture_groups(near_copies(x, near), [captions[row] for row in rows])
+        groups = picture_groups(
+            near_copies(x, near), [captions[row] for row in rows], case.labels.named_in
+        )
     except DataError:
         return record
     shown = [
         {
             "rows": len(one.rows), "captions": one.captions, "caption": one.caption,
-            "striking": one.striking,
+            "labels": one.labels, "striking": one.striking,
             "examples": [case.pairs.ids[rows[at]] for at in one.rows[:EXAMPLES]],
         }
         for one in groups[:SHOWN]
