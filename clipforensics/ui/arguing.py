@@ -18,7 +18,7 @@ STATUS = {
 }
 
 
-def headline(case: Any, found: Any, one: Any | None, after: Any) -> None:
+def headline(case: Any, found: Any, one: Any | None, after: Any, theta: float) -> None:
     """The argument in three sentences, or why there is none.
 
     Args:
@@ -26,6 +26,7 @@ def headline(case: Any, found: Any, one: Any | None, after: Any) -> None:
         found: the picture's inspection.
         one: the candidate that is shown, if any.
         after: what the suspect says without its region.
+        theta: probability from which the trusted model has found a label in a region.
     """
     said, p_said = found.said[0]
     if one is None:
@@ -37,12 +38,15 @@ def headline(case: Any, found: Any, one: Any | None, after: Any) -> None:
         )  # fmt: skip
         return
     label = state.plain(one.label)
-    at = case.labels.index(one.label)
-    best = float(found.p_trusted[:, at].max())
+    best = dict(zip(case.labels.names, found.p_trusted.max(axis=0).tolist(), strict=True))
+    traces = best.pop(one.label)
+    other, p_other = max(best.items(), key=lambda pair: pair[1], default=("", 0.0))
+    surely = "finds" if p_other >= theta else "is sure of nothing, its best other guess is"
     st.markdown(
         f"**Why the orange region is suspected.** The suspect says :orange[**{label}**] "
-        f"({dict(found.said).get(one.label, 0.0):.0%}); the trusted model finds "
-        f"**{state.plain(_seen(case, found)[0][0])}**, and {label} nowhere ({best:.0%} at most). "
+        f"({dict(found.said).get(one.label, 0.0):.0%}); the trusted model {surely} "
+        f"**{state.plain(other)}** ({p_other:.0%}). It finds {label} in no region: {traces:.0%} at "
+        f"most, and {theta:.0%} would count as found. "
         f"The region alone makes the suspect say :orange[**{label}**] ({one.confidence:.0%}); "
         f"without it, it says **{state.plain(after[0][0])}** ({after[0][1]:.0%})."
     )
@@ -61,7 +65,7 @@ def exhibits(case: Any, picture: np.ndarray, drawn: np.ndarray, found: Any, one:
     share = np.prod(np.subtract(one.box_xyxy[2:], one.box_xyxy[:2])) / side**2
     parts = (
         ("The picture", drawn, "Suspect", *found.said[0]),
-        (f"The region, {share:.1%} of it", pictures.cut(picture, one.box_xyxy, 0), "Trusted",
+        (f"The region (its box: {share:.1%} of the picture)", pictures.cut(picture, one.box_xyxy, 0), "Trusted",
          names[int(shown.argmax())], float(shown.max())),
         ("The region alone", alone, "Suspect", one.label, one.confidence),
         ("The region removed", without(picture, one.box_xyxy), "Suspect", *after[0]),

@@ -71,7 +71,7 @@ def show(case: Any, ranking: Any, name: str) -> None:
         st.text(f"Caption: {case.pairs.captions[row][:200]}", width="content")
     after = said_without(picture, one, examiner) if one else ()
     drawn, said = _drawn(picture, found, one, masks)
-    arguing.headline(case, found, one, after)
+    arguing.headline(case, found, one, after, examiner.settings.oracle.theta)
     if one is None:
         st.image(pictures.webp(drawn), width=384, alt="The picture with the segmenter's masks")
     else:
@@ -125,7 +125,7 @@ def _regions(case: Any, picture: np.ndarray, found: Any) -> None:
         trusted, suspect = found.p_trusted[place].argmax(), found.p_suspect[place].argmax()
         rows.append({
             "Region": pictures.data_uri(pictures.cut(picture, found.regions[place].box_xyxy, 0)),
-            "Area": found.regions[place].area_share,
+            "Mask share": found.regions[place].area_share,
             "Trusted finds": names[trusted], "Trusted": float(found.p_trusted[place, trusted]),
             "Suspect says": names[suspect], "Suspect": float(sure[place]),
             "Reading": _reading(place in betraying, trusted == suspect),

@@ -39,7 +39,7 @@ def test_one_picture_shows_lists_regions_and_verdicts(case, visit, monkeypatch):
     said = " ".join(one.value for one in at.markdown)
     for title in ("The suspect says", "The trusted model finds", "Said but not found"):
         assert title in said
-    assert ["Region", "Area", "Trusted finds"] == list(at.dataframe[0].value.columns)[:3]
+    assert ["Region", "Mask share", "Trusted finds"] == list(at.dataframe[0].value.columns)[:3]
     assert any("reason to look, not a finding" in one.value for one in at.caption)
     at.button(key=f"inspect.benign.sample.{pair}").click().run()
     assert not at.exception
@@ -53,7 +53,9 @@ def test_a_region_is_argued_with_pictures_lists_paste_test_and_controls(case, vi
     at = visit("triggers", case="tiny", pair=pair)
     said = " ".join(one.value for one in at.markdown)
     assert "Why the orange region is suspected" in said
-    for title in ("The picture", "The region, ", "The region alone", "The region removed"):
+    assert "in no region: " in said
+    assert "66% would count as found" in said
+    for title in ("The picture", "The region (its box: ", "The region alone", "The region removed"):
         assert f"**{title}" in said
     assert len(at.get("image")) == 4
     assert not at.get("vega_lite_chart")
