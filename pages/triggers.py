@@ -13,8 +13,11 @@ with shell.complaints():
     if inspecting.unavailable(case):
         st.stop()
     views = ["Hunt", "One picture"]
-    if "triggers.view" not in st.session_state:
-        st.session_state["triggers.view"] = views[bool(st.query_params.get("pair"))]
+    named = st.query_params.get("pair")
+    # the browser's Back and Forward change the address alone: the view follows it
+    if "triggers.view" not in st.session_state or named != st.session_state.get("triggers.pair"):
+        st.session_state["triggers.view"] = views[bool(named)]
+    st.session_state["triggers.pair"] = named
     view = st.segmented_control(
         "View", views, key="triggers.view", required=True,
         label_visibility="collapsed",

@@ -85,6 +85,23 @@ def accused(picture, suspect, oracle, settings):
     return replace(found, seen=(), suspicious=((label, 0.01),), candidates=(one,))
 
 
+def test_back_from_one_picture_leads_to_the_hunt(case, visit, monkeypatch):
+    monkeypatch.setattr(SmallSamSegmenter, "segment", windows)
+    pair = case.pairs.ids[0]
+    at = visit("triggers", case="tiny", pair=pair)
+    view = "triggers.view"
+    assert at.segmented_control(key=view).value == "One picture"
+    del at.query_params["pair"]
+    at.run()
+    assert at.segmented_control(key=view).value == "Hunt"
+    at.query_params["pair"] = pair  # forward again
+    at.run()
+    assert at.segmented_control(key=view).value == "One picture"
+    at.segmented_control(key=view).set_value("Hunt").run()  # a click, with a picture named
+    assert at.segmented_control(key=view).value == "Hunt"
+    assert not at.exception
+
+
 def test_an_unknown_picture_says_so(home, visit):
     at = visit("triggers", case="tiny", pair="<b>nobody</b>")
     assert "No pair has the id" in at.error[0].value
