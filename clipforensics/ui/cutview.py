@@ -149,7 +149,7 @@ def _alarms(case: Any, ranking: Ranking, cut: float, clean: Any | None) -> None:
 
     if clean is None:
         st.markdown(
-            "How many of them are false alarms is not known: cut by clean pairs to find out."
+            "This cut by itself promises no rate of false alarms: cut by clean pairs for one."
         )
     else:
         made, total = clean_rate(clean.values, cut), len(ranking.order)

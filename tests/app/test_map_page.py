@@ -110,7 +110,7 @@ def test_too_few_clean_pairs_for_a_rate_is_one_sentence(calibrated, at):
 
 
 def test_a_cut_without_clean_pairs_promises_nothing(at):
-    assert any("is not known: cut by clean pairs" in one.value for one in at.markdown)
+    assert any("promises no rate of false alarms: cut by clean" in one.value for one in at.markdown)
 
 
 def test_all_scales_rank_where_the_scan_tried_them(home, case, visit):
