@@ -12,6 +12,9 @@ with shell.complaints():
         st.stop()
     if inspecting.unavailable(case):
         st.stop()
+    if inspecting.without_regions(case):
+        inverting.section(case)
+        st.stop()
     views = ["Hunt", "One picture"]
     named = st.query_params.get("pair")
     # the browser's Back and Forward change the address alone: the view follows it

@@ -9,6 +9,7 @@ from clipforensics.ui import arguing, cache, gallery, pictures, scanned, shell, 
 
 MOST_REGIONS = 16
 MOST_SHOWN = 3
+OTHER_CASE = "Open a case that names one on the Case page"
 
 
 def choose(case: Any, ranking: Any) -> str | None:
@@ -151,14 +152,21 @@ def _shares(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def unavailable(case: Any) -> bool:
-    """Say what the case lacks for this page; False when nothing is lacking."""
-    lacks = [
-        word for name, word in (("trusted_model", "a trusted model"), ("segmenter", "a segmenter"))
-        if getattr(case.settings, name) is None
-    ]  # fmt: skip
-    if lacks:
-        shell.empty(
-            f"This case has no {' and no '.join(word.removeprefix('a ') for word in lacks)}.",
-            "case", "Open a case that names one on the Case page",
-        )  # fmt: skip
-    return bool(lacks)
+    """Say that nothing on this page works without a trusted model; False when there is one."""
+    if case.settings.trusted_model is not None:
+        return False
+    lacks = " and no segmenter" if case.settings.segmenter is None else ""
+    shell.empty(f"This case has no trusted model{lacks}.", "case", OTHER_CASE)
+    return True
+
+
+def without_regions(case: Any) -> bool:
+    """Say what is lost without a segmenter; False when there is one. Inversion needs none."""
+    if case.settings.segmenter is not None:
+        return False
+    shell.empty("This case has no segmenter.", "case", OTHER_CASE)
+    st.markdown(
+        "Without one no region can be cut out: patches and stickers are not hunted for, and no picture "
+        "is argued over. Triggers that cover the whole picture need none:"
+    )
+    return True

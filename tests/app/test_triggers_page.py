@@ -121,3 +121,7 @@ def test_a_case_without_oracle_says_what_is_missing(home, visit, lack, monkeypat
     at = visit("triggers", case="tiny")
     word = lack.replace("_", " ").removesuffix(" model")
     assert any(f"no {word}" in one.value for one in at.markdown)
+    assert not any(one.key == "hunt.start" for one in at.button)
+    # inversion cuts nothing out: it needs the trusted model alone
+    inverts = [one.key for one in at.multiselect if one.key == "invert.labels"]
+    assert inverts == (["invert.labels"] if lack == "segmenter" else [])
