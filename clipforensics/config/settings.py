@@ -32,13 +32,20 @@ def parse(kind: type[S], values: Mapping[str, Any]) -> S:
     try:
         return kind.model_validate(dict(values))
     except ValidationError as problem:
-        raise ConfigError("; ".join(_sentence(kind, one) for one in problem.errors())) from None
+        raise ConfigError("; ".join(_sentence(kind, one) for one in _causes(problem))) from None
 
 
 def digest(value: Any) -> str:
     """SHA-256 of a JSON value in canonical form (sorted keys, no spaces)."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _causes(problem: ValidationError) -> list[Any]:
+    """The complaints, without those that a list is too short only since its members are refused."""
+    found = problem.errors()
+    members = {one["loc"][:-1] for one in found if one["loc"]}
+    return [one for one in found if one["type"] != "too_short" or one["loc"] not in members]
 
 
 def _sentence(kind: type[Settings], complaint: Any) -> str:

@@ -219,7 +219,9 @@ def test_a_demo_of_another_attack_is_refused(mistake, tmp_path):
 
 def test_invert_refuses_what_it_does_not_know(mistake, tmp_path, case):
     assert "Unknown preset 'slow'" in mistake("invert", case.dir, "--preset", "slow")
-    assert "families" in mistake("invert", case.dir, "--family", "smell")
+    refused = mistake("invert", case.dir, "--family", "smell")
+    assert refused.count("families") == 1
+    assert "families.0='smell': input should be 'mask', 'blend', 'colour' or 'warp'." in refused
     assert "controls=3" in mistake("invert", case.dir, "--controls", 3)
     assert "no trusted model" in mistake("invert", case.dir, "--label", "dog")
     assert "No label to invert" in mistake("invert", case.dir)

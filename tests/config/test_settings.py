@@ -1,5 +1,7 @@
 """The one door for outside values."""
 
+from typing import Literal
+
 import pytest
 from pydantic import Field, ValidationError
 
@@ -30,6 +32,18 @@ def test_complaints_are_sentences(values, message):
     with pytest.raises(ConfigError) as caught:
         parse(Example, values)
     assert str(caught.value).startswith(message)
+
+
+def test_a_wrong_member_is_one_complaint():
+    """pydantic adds that nothing is left of the list; the wrong member is what can be mended."""
+
+    class Many(Settings):
+        names: tuple[Literal["a", "b"], ...] = Field(default=("a",), min_length=1)
+
+    with pytest.raises(ConfigError, match=r"^names\.0='c': input should be 'a' or 'b'\.$"):
+        parse(Many, {"names": ("c",)})
+    with pytest.raises(ConfigError, match=r"^names=\(\): tuple should have at least 1 item"):
+        parse(Many, {"names": ()})
 
 
 def test_settings_are_frozen():
