@@ -1,8 +1,9 @@
 """The reviewers' decisions: one SQLite file per case, an append-only log whose entries are chained.
 
 Each entry holds the hash of the one before it, so a changed or removed entry breaks every later
-hash. Current verdicts are a view over the log; undo is a new entry that takes an old one back. A
-chain cannot show that its own tail was cut off: keep `head()` elsewhere and give it to `verify`.
+hash. Current verdicts are a view over the log; an undo takes back what its reviewer did last, a
+withdrawal what holds for one subject, and both are new entries. A chain cannot show that its own
+tail was cut off: keep `head()` elsewhere and give it to `verify`.
 """
 
 import json
