@@ -76,16 +76,15 @@ def _decision(text: Any, row: Any) -> dict[str, Any] | None:
     """What held, or holds, as JSON wrote it."""
     try:
         found = json.loads(text)
-    except (TypeError, ValueError):
-        found = ...
-    whole = isinstance(found, dict) and all(isinstance(found.get(name), str) for name in TEXTS)
-    if found is not None and not whole:
-        raise CaseError(
-            f"Entry {row['number']} of the decision log is no decision: {', '.join(TEXTS)} as text were "
-            f"needed, {str(text)[:60]!r} came. It was changed behind our back: restore review.sqlite "
-            "from a backup."
-        )
-    return found
+        if found is None or all(isinstance(found[name], str) for name in TEXTS):
+            return found
+    except (TypeError, ValueError, KeyError, IndexError):
+        pass  # said below
+    raise CaseError(
+        f"Entry {row['number']} of the decision log is no decision: {', '.join(TEXTS)} as text were "
+        f"needed, {str(text)[:60]!r} came. It was changed behind our back: restore review.sqlite "
+        "from a backup."
+    )
 
 
 def selection_of(row: Any) -> Selection:
