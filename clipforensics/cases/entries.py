@@ -78,7 +78,7 @@ def _decision(text: Any, row: Any) -> dict[str, Any] | None:
         found = json.loads(text)
         if found is None or all(isinstance(found[name], str) for name in TEXTS):
             return found
-    except (TypeError, ValueError, KeyError, IndexError):
+    except (TypeError, ValueError, KeyError, RecursionError):
         pass  # said below
     raise CaseError(
         f"Entry {row['number']} of the decision log is no decision: {', '.join(TEXTS)} as text were "
