@@ -65,7 +65,7 @@ def exhibits(case: Any, picture: np.ndarray, drawn: np.ndarray, found: Any, one:
     share = np.prod(np.subtract(one.box_xyxy[2:], one.box_xyxy[:2])) / side**2
     parts = (
         ("The picture", drawn, "Suspect", *found.said[0]),
-        (f"The region (its box: {share:.1%} of the picture)", pictures.cut(picture, one.box_xyxy, 0), "Trusted",
+        (f"The region (box: {share:.1%})", pictures.cut(picture, one.box_xyxy, 0), "Trusted",
          names[int(shown.argmax())], float(shown.max())),
         ("The region alone", alone, "Suspect", one.label, one.confidence),
         ("The region removed", without(picture, one.box_xyxy), "Suspect", *after[0]),
