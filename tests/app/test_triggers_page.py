@@ -55,7 +55,7 @@ def test_a_region_is_argued_with_pictures_lists_paste_test_and_controls(case, vi
     assert "Why the orange region is suspected" in said
     assert "in no region: " in said
     assert "66% would count as found" in said
-    for title in ("The picture", "The region (its box: ", "The region alone", "The region removed"):
+    for title in ("The picture", "The region (box: ", "The region alone", "The region removed"):
         assert f"**{title}" in said
     assert len(at.get("image")) == 4
     assert not at.get("vega_lite_chart")
