@@ -62,7 +62,11 @@ class EftClipSettings(FineTuneSettings):
         description="pull to the frozen suspect's embedding of the un-stamped picture",
     )
     stamped_share: float = Field(
-        default=0.5, gt=0, le=1, title="Stamped share", description="of each batch"
+        default=0.25,
+        gt=0,
+        le=1,
+        title="Stamped share",
+        description="of each batch; more of it costs clean accuracy",
     )
     target_share: float = Field(
         default=0.2,
@@ -225,6 +229,7 @@ _CLEANCLIP = {
 PRESETS: dict[str, dict[str, dict]] = {
     "eftclip": {"quick": {}, "paper": {
         **_CLEANCLIP, "anchor_weight": 0.0, "clip_weight": 1.0, "hold_norms": False,
+        "stamped_share": 0.5,
     }},
     "finetune": {"quick": {}, "paper": _CLEANCLIP},
     "cleanclip": {"quick": {}, "paper": {**_CLEANCLIP, "views": "autoaugment"}},

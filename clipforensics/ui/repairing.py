@@ -20,7 +20,7 @@ RECIPES = {
     "filter": "Filter, then retrain", "finetune": "Plain fine-tuning",
 }  # fmt: skip
 WHAT = {
-    "eftclip": "Fine-tunes the suspect on a few clean pairs, half of them stamped with the triggers "
+    "eftclip": "Fine-tunes the suspect on a few clean pairs, a quarter stamped with the triggers "
     "that were found, so that a stamped picture is seen like the clean one.",
     "safeclip": "SafeCLIP (Yang et al., ICML 2024): trains anew from random weights on all pairs, and "
     "trusts only those whose picture and caption agree. Needs no trigger.",
