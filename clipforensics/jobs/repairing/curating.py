@@ -104,6 +104,16 @@ def scores_of(case: Case) -> np.ndarray:
     return scores(case, hunt.detector, hunt.density, hunt.reference).mean
 
 
+def density_of(case: Case) -> np.ndarray:
+    """How far each picture lies apart; its caption has no say. NaN for bad pictures.
+
+    Raises:
+        CaseError: the case is not embedded.
+    """
+    hunt = HuntSettings()
+    return scores(case, "scales", hunt.density, hunt.reference).mean
+
+
 def curated_set(case: Case, settings: FineTuneSettings) -> CuratedSet:
     """Choose pairs for EftCLIP or its control; also what the page shows before a start.
 
