@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections.abc import Sequence
 from typing import Any
 
 from clipforensics.cases.entries import Entry, entry_of
@@ -25,19 +26,29 @@ class DecisionLog:
         ).fetchone()
         return json.loads(row["after"]) if row else None
 
-    def latest_group(self, actor: str) -> list[Entry]:
-        """This reviewer's newest group of decisions or withdrawals, without those taken back."""
+    def latest_group(self, actor: str, kinds: Sequence[str]) -> list[Entry]:
+        """This reviewer's newest group about these kinds, without entries taken back."""
+        marks = ", ".join("?" * len(kinds))
+        left = f"""action IN ('decide', 'withdraw') AND actor = ? AND kind IN ({marks})
+                   AND NOT EXISTS (SELECT 1 FROM log AS u WHERE u.undoes = log.number)"""
         rows = self._db.execute(
-            """SELECT * FROM log WHERE action IN ('decide', 'withdraw') AND actor = :actor AND grp = (
-                   SELECT grp FROM log AS d
-                   WHERE action IN ('decide', 'withdraw') AND actor = :actor
-                   AND NOT EXISTS (SELECT 1 FROM log WHERE undoes = d.number)
-                   ORDER BY number DESC LIMIT 1)
-               AND NOT EXISTS (SELECT 1 FROM log AS u WHERE u.undoes = log.number)
+            f"""SELECT * FROM log WHERE {left} AND grp = (
+                   SELECT grp FROM log WHERE {left} ORDER BY number DESC LIMIT 1)
                ORDER BY number""",
-            {"actor": actor},
+            (actor, *kinds, actor, *kinds),
         )
         return [entry_of(row) for row in rows]
+
+    def without(self, old: Entry) -> dict[str, Any] | None:
+        """What would hold for the subject had this entry, like those taken back, never been made."""
+        row = self._db.execute(
+            """SELECT after FROM log
+               WHERE kind = :kind AND subject = :subject AND number != :number AND action != 'undo'
+               AND NOT EXISTS (SELECT 1 FROM log AS u WHERE u.undoes = log.number)
+               ORDER BY number DESC LIMIT 1""",
+            {"kind": old.kind, "subject": old.subject, "number": old.number},
+        ).fetchone()
+        return json.loads(row["after"]) if row else None
 
     def add(
         self, actor: str, action: str, kind: str, subject: str, before: Any, after: Any,

@@ -102,22 +102,26 @@ class ReviewStore:
                     )
         return entries
 
-    def undo(self, reviewer: str) -> Entry | None:
+    def undo(self, reviewer: str, kinds: Sequence[str] = KINDS) -> Entry | None:
         """Take back this reviewer's latest group of decisions, or withdrawals, not yet taken back.
 
-        What held before holds again, unless somebody decided the subject since: then the newer
-        verdict stays, and the new entry records that nothing changed.
+        Then the newest entry holds that nobody took back: what held before, or the verdict of
+        somebody who decided since, or nothing.
+
+        Args:
+            reviewer: whose group.
+            kinds: looked at; what is left out of a curated set is put back where it is shown.
 
         Returns:
             The last entry written, or None when there is nothing left to undo.
         """
         with self._connection(write=True) as db:
             log, entry = DecisionLog(db), None
-            decisions = log.latest_group(reviewer)
+            decisions = log.latest_group(reviewer, kinds)
             group = uuid.uuid4().hex
             for old in reversed(decisions):
                 now = log.current(old.kind, old.subject)
-                after = old.before if now == old.after else now
+                after = log.without(old)
                 entry = log.add(
                     reviewer, "undo", old.kind, old.subject, now, after, group, old.number
                 )
@@ -160,7 +164,7 @@ class ReviewStore:
             if row["number"] != place:
                 problems.append(f"Entry {place} of {self.path} is missing.")
                 break
-            if row["previous"] != previous or row["hash"] != chained(row):
+            if row["previous"] != previous or row["hash"] != _hash_of(row):
                 problems.append(f"Entry {place} of {self.path} was changed after it was written.")
             previous = row["hash"]
         if head is not None and (len(hashes) < head[1] or head[0] not in (FIRST_HASH, *hashes)):
@@ -227,9 +231,22 @@ class ReviewStore:
                 yield db
         except sqlite3.DatabaseError as problem:
             raise CaseError(f"{self.path} cannot be used: {problem}. Restore a backup.") from None
+        except (ValueError, TypeError, RecursionError):  # json, text that is none, nesting
+            raise CaseError(
+                f"{self.path} holds an entry that cannot be read: it was changed behind our back. "
+                "Restore a backup."
+            ) from None
         finally:
             if db is not None:
                 db.close()
+
+
+def _hash_of(row: sqlite3.Row) -> str | None:
+    """The hash that an entry should have; None when it holds what no entry of ours can."""
+    try:
+        return chained(row)
+    except (ValueError, TypeError, RecursionError):
+        return None
 
 
 def _check(

@@ -26,8 +26,11 @@ def calibrate(
     image_root: Annotated[Path | None, typer.Option(help="Where relative paths start.")] = None,
     false_rate: Annotated[float, typer.Option(help="Clean pairs flagged / clean pairs.")] = 0.01,
     detector: Annotated[
-        str, typer.Option(help=f"One of {', '.join(CASE_DETECTORS)}.")
-    ] = CleanSettings().detector,
+        str | None,
+        typer.Option(
+            help=f"One of {', '.join(CASE_DETECTORS)}; combined, or scales where captions are missing."
+        ),
+    ] = None,
     reference_size: Annotated[str, typer.Option(help="Pairs per reference set, or all.")] = "2048",
     k: Annotated[int, typer.Option(help="Neighbours.")] = DensitySettings().k,
     draws: Annotated[int, typer.Option(help="Random reference sets averaged.")] = 5,
@@ -38,18 +41,22 @@ def calibrate(
     """Cut a ranking so that this share of clean pairs is expected above it."""
     from clipforensics.cases.case import Case
     from clipforensics.detect.thresholds import cut_from_clean, unlike
+    from clipforensics.jobs.scanning.calibrating import best_detector, clean_pairs
     from clipforensics.jobs.scanning.calibrating import calibrate as run
     from clipforensics.jobs.scanning.scan import scores
 
-    settings = parse(CleanSettings, {
+    given: dict = {
         "data": str(data) if data else None,
         "image_root": str(image_root) if image_root else None,
-        "detector": detector, "density": parse(DensitySettings, {"k": k}),
+        "density": parse(DensitySettings, {"k": k}),
         "reference": reference_settings(reference_size, draws, seed, normalize),
-    })  # fmt: skip
+    }
     if not 0 < false_rate < 1:
         raise ConfigError(f"false_rate={false_rate} is not between 0 and 1. Choose one that is.")
     opened, tell = Case.open(case), progress_line()
+    if detector is None:
+        detector = best_detector(clean_pairs(opened, parse(CleanSettings, given))[0])
+    settings = parse(CleanSettings, {**given, "detector": detector})
     found = run(opened, settings, tell, never)
     made = cut_from_clean(found.values, false_rate)
     own = scores(opened, detector, settings.density, settings.reference, tell, never).mean
@@ -57,7 +64,7 @@ def calibrate(
     expected, high = made.expected(len(own))
     odd = unlike(found.values, own)
     answer({
-        "cut": made.cut, "false_rate": made.false_rate, "false_rate_high": made.high,
+        "detector": detector, "cut": made.cut, "false_rate": made.false_rate, "false_rate_high": made.high,
         "clean": made.clean, "clean_flagged": made.alarms, "pairs": len(own),
         "expected": expected, "expected_high": high, "flagged": int((own >= made.cut).sum()),
         "same_kind": odd is None, **found.about,

@@ -14,7 +14,7 @@ from jaxtyping import Float, Float64
 from clipforensics.detect.scales import footing
 
 CAP = 2.0
-"""Robust standard deviations of disagreement that count at most.
+"""Robust standard deviations of disagreement that count at most, either way.
 
 A caption that fits its picture *less well* than others do is what a learned poison shows (1 to 3 in
 our trials). One that does not fit at all is as often an honest mistake, and web data are full of
@@ -22,11 +22,16 @@ those: without a cap, a tenth of the clean captions swapped takes nearly all rec
 """
 
 
+LEAST_WIDTH = 0.1  # of the standard deviation
+
+
 @dataclass(frozen=True)
 class Footings:
-    """What puts both scores of a case on one footing: median, and 1.4826 MAD, of each.
+    """What puts both scores of a case on one footing: a median and a width of each.
 
-    Rows that are scored later (clean ones, say) are put on the case's own.
+    The width is 1.4826 MAD over different scores, and at least a tenth of their standard deviation:
+    where half of the pairs are copies of one, or nearly so, the MAD tells of nothing but them. Rows
+    that are scored later (clean ones, say) are put on the case's own.
     """
 
     outlying: tuple[float, float]
@@ -35,8 +40,7 @@ class Footings:
     @classmethod
     def of(cls, outlying: np.ndarray, disagreement: np.ndarray) -> "Footings":
         """Those of a case's scores; rows without a score (NaN) do not count."""
-        told = (one[np.isfinite(one)] for one in (outlying, disagreement))
-        return cls(*(footing(one) if len(one) else (0.0, 0.0) for one in told))
+        return cls(_footing(outlying), _footing(disagreement))
 
     @classmethod
     def read(cls, record: Mapping[str, Sequence[float]]) -> "Footings":
@@ -52,7 +56,7 @@ class Footings:
 def combined(
     outlying: Float[np.ndarray, " n"], disagreement: Float[np.ndarray, " n"], on: Footings
 ) -> Float64[np.ndarray, " n"]:
-    """z of outlyingness plus z of disagreement, the latter cut at `CAP`.
+    """z of outlyingness plus z of disagreement, the latter cut at `CAP` either way.
 
     Args:
         outlying: a density score, such as `ScaleScores.combined`.
@@ -67,7 +71,7 @@ def combined(
         held against the third (docs/RESULTS.md).
     """
     far, odd = parts(outlying, disagreement, on)
-    return far + np.minimum(odd, CAP)
+    return far + np.clip(odd, -CAP, CAP)
 
 
 def parts(
@@ -76,6 +80,14 @@ def parts(
     """What `combined` adds, before the cut: z of outlyingness, z of disagreement."""
     odd = np.nan_to_num(_z(disagreement, on.disagreement), nan=0.0)
     return _z(outlying, on.outlying), odd
+
+
+def _footing(score: np.ndarray) -> tuple[float, float]:
+    different = np.unique(score[np.isfinite(score)])
+    if not len(different):
+        return 0.0, 0.0
+    middle, width = footing(different)
+    return middle, max(width, LEAST_WIDTH * float(different.std()))
 
 
 def _z(score: np.ndarray, on: tuple[float, float]) -> np.ndarray:

@@ -73,15 +73,22 @@ def _told(case: Any) -> None:
 
 
 def _strangers(case: Any) -> None:
-    """Say what the log leaves out that this case does not have; nothing else is done with it."""
-    strange = [
-        name for what in KIND for name in _logged(case, what) if not _known(case, what, name)
-    ]
-    if strange:
-        shell.complain(CaseError(
-            f"{len(strange):,} left-out pairs or labels in the decision log are not in this case "
-            f"(first: {strange[0][:60]!r}); they are ignored. Was review.sqlite copied from another?"
-        ))  # fmt: skip
+    """Say what the log leaves out that this case does not have, and let it be put back."""
+    strange = {
+        what: [name for name in _logged(case, what) if not _known(case, what, name)]
+        for what in KIND
+    }
+    names = [name for some in strange.values() for name in some]
+    if not names:
+        return
+    shell.complain(CaseError(
+        f"{len(names):,} left-out pairs or labels in the decision log are not in this case "
+        f"(first: {names[0][:60]!r}); they are ignored. Was review.sqlite copied from another?"
+    ))  # fmt: skip
+    if st.button("Put them back", key="repair.strangers", icon=":material/undo:"):
+        for what, some in strange.items():
+            _keep(case, what, some, [])
+        st.rerun()
 
 
 def _parts(chosen: Any) -> list[dict[str, Any]]:
@@ -98,10 +105,11 @@ def _parts(chosen: Any) -> list[dict[str, Any]]:
 def _labels(case: Any) -> None:
     """Labels to leave out. The log is the truth: another tab may have written to it."""
     key = f"repair.left_out.widget.{case.dir.name}"
-    st.session_state[key] = _kept(case, "labels")
+    shown = _kept(case, "labels")
+    st.session_state[key] = list(shown)
     st.multiselect(
         "Leave out labels", case.labels.names, key=key,
-        on_change=lambda: _keep(case, "labels", st.session_state[key]),
+        on_change=lambda: _keep(case, "labels", shown, st.session_state[key]),
         help="No pair whose caption names one of them is learned from.",
     )  # fmt: skip
 
@@ -142,7 +150,7 @@ def _card(case: Any, row: int) -> None:
     st.button(
         "Leave out", key=f"repair.leave.{name}", icon=":material/remove_circle:", type="tertiary",
         help=f"Another pair takes the place of {state.plain(name)}",
-        on_click=lambda: _keep(case, "pairs", [*_kept(case, "pairs"), name]),
+        on_click=lambda: _keep(case, "pairs", [], [name]),
     )  # fmt: skip
 
 
@@ -167,10 +175,10 @@ def _put_back(case: Any) -> None:
     if not kept:
         return
     key = f"repair.left_out.pairs.widget.{case.dir.name}"
-    st.session_state[key] = kept
+    st.session_state[key] = list(kept)
     st.multiselect(
         "Left-out pairs", kept, key=key, help="Remove one here to let it be chosen again.",
-        on_change=lambda: _keep(case, "pairs", st.session_state[key]),
+        on_change=lambda: _keep(case, "pairs", kept, st.session_state[key]),
     )  # fmt: skip
 
 
@@ -189,11 +197,13 @@ def _known(case: Any, what: str, name: str) -> bool:
     return scanned.row_of(case, name) is not None
 
 
-def _keep(case: Any, what: str, chosen: Sequence[str]) -> None:
-    """Write what was added and what was put back, each as an entry of its own."""
-    held = _kept(case, what)
-    added = [name for name in chosen if name not in held]
-    gone = [name for name in held if name not in chosen]
+def _keep(case: Any, what: str, shown: Sequence[str], chosen: Sequence[str]) -> None:
+    """Write what was added to the list on screen and what was put back, each as an entry of its own.
+
+    By what was on screen, not by what holds by now: another tab's additions were never removed here.
+    """
+    added = [name for name in chosen if name not in shown]
+    gone = [name for name in shown if name not in chosen]
     try:
         if added:
             case.store.decide_many(KIND[what], added, LEFT_OUT, state.reviewer())

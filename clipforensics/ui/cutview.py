@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from clipforensics.config.detect import DensitySettings, ReferenceSettings
+from clipforensics.config.detect import DETECTOR_TITLES, DensitySettings, ReferenceSettings
 from clipforensics.config.scan import CleanSettings
 from clipforensics.errors import ForensicsError
 from clipforensics.ui import forms, live, shell
@@ -129,6 +129,8 @@ def _start(
             name: forms.widget(CleanSettings, name, key=f"clean.{name}")
             for name in ("data", "image_root")
         }
+        if given["data"] is None and case.test is not None:
+            _captions_missing(case, detector)
         config = {
             **given, "detector": detector, "density": density.model_dump(mode="json"),
             "reference": reference.model_dump(mode="json"),
@@ -136,6 +138,17 @@ def _start(
         live.start_button("Score clean pairs", case.dir, "calibrate", config, "clean.start")
     if run is not None and run.status().state != "succeeded":
         live.watch(run, _progress)
+
+
+def _captions_missing(case: Any, detector: str) -> None:
+    """Say before a start what the detector needs and the test set lacks."""
+    from clipforensics.jobs.scanning.calibrating import WITH_CAPTIONS, best_detector
+
+    if detector in WITH_CAPTIONS and best_detector(case.test) not in WITH_CAPTIONS:
+        st.text(
+            f"The case's test set has no captions, which {DETECTOR_TITLES[detector]} compares with "  # type: ignore[index]
+            f"pictures. Name clean pairs with captions, or rank by {DETECTOR_TITLES['scales']}."
+        )
 
 
 def _progress(run: Any) -> None:

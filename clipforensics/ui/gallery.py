@@ -83,7 +83,8 @@ def _card(case: Any, row: int, ranking: Any, verdicts: dict[str, Any], key: str)
                 help="Inspect on the Triggers page", type="tertiary",
                 on_click=_inspect, args=(name,),
             )  # fmt: skip
-    if st.session_state.pop("gallery.inspect", None) == name:
+    if st.session_state.get("gallery.inspect") == name:  # another card must not swallow it
+        del st.session_state["gallery.inspect"]
         st.switch_page("pages/triggers.py", query_params={"case": case.dir.name, "pair": name})
 
 

@@ -175,10 +175,14 @@ def left_out(case: Any, ranking: Any) -> None:
     """Pairs without a score, and why: an unreadable picture, or no direction to compare."""
     lost = len(case.pairs) - len(ranking.order)
     flat = ranking.info.get("without_direction", 0)
+    blank = ranking.info.get("without_caption", 0)
     if lost:
         said = f"{lost:,} pairs have no score"
         said += f", {flat:,} of them because an embedding is zero" if flat else ""
+        said += f", {blank:,} because their caption is blank" if blank else ""
         st.text(f"{said}. They are in no ranking; the Case page lists unreadable pictures.")
+    elif blank:
+        st.text(f"{blank:,} pairs have a blank caption: they are ranked by density alone.")
 
 
 def parts(case: Any, row: int, reference: ReferenceSettings) -> None:

@@ -316,7 +316,7 @@ def test_what_the_log_leaves_out_of_another_case_is_ignored_aloud(case, bank, la
 
 def test_a_set_below_one_batch_is_told_before_the_launch(home, bank, launched, visit):
     at = visit("repair", case="tiny")
-    at.number_input(key="repair.eftclip.quick.pairs").set_value(6).run()
+    at.number_input(key="repair.eftclip.quick.pairs").set_value(40).run()
     at.toggle(key="repair.curate.tiny").set_value(True).run()
     assert not at.exception
     assert any("fewer than one batch of 128" in one.value for one in at.warning)

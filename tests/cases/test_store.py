@@ -79,7 +79,7 @@ def test_undo_keeps_a_newer_verdict_of_somebody_else(store):
     entry = store.undo("ann")
     assert (entry.verdict, entry.reviewer) == ("benign", "bob")
     assert store.current("sample")["a"].verdict == "benign"
-    assert store.undo("bob").verdict == "suspicious"
+    assert store.undo("bob").verdict is None  # ann's own was taken back by herself
 
 
 def test_one_verdict_is_withdrawn_and_the_withdrawal_undone(store):
@@ -236,3 +236,50 @@ def test_selections_are_kept_once_and_read_back(store):
     assert [sel.name for sel in store.selections()] == ["edge", "corner"]
     with pytest.raises(CaseError, match="No selection"):
         store.selection("nope")
+
+
+def test_undoing_a_withdrawal_revives_no_verdict_that_its_author_took_back(store):
+    store.decide("sample", "x", "suspicious", "ann")
+    store.withdraw("sample", ["x"], "bob")
+    store.undo("ann")
+    store.undo("bob")
+    assert store.current("sample") == {}
+
+
+def test_undoing_a_withdrawal_revives_nothing_that_was_decided_over(store):
+    store.decide("sample", "x", "suspicious", "ann")
+    store.withdraw("sample", ["x"], "bob")
+    store.decide("sample", "x", "benign", "cyd")
+    store.withdraw("sample", ["x"], "dan")
+    store.undo("bob")
+    assert store.current("sample") == {}
+    store.undo("dan")
+    assert store.current("sample")["x"].verdict == "benign"
+
+
+def test_undo_on_verdicts_leaves_the_curated_set_alone(store):
+    store.decide("sample", "x", "suspicious", "ann")
+    store.decide("curated pair", "p", "left out", "ann")
+    assert store.undo("ann").subject == "x"
+    assert list(store.current("curated pair")) == ["p"]
+
+
+@pytest.mark.parametrize(
+    "after",
+    ["{", "[" * 200_000, b"\xff\xfe", '{"verdict": "\\ud800"}'],
+    ids=["cut", "nested", "bytes", "half a letter"],
+)
+def test_a_forged_entry_is_one_sentence_and_verify_still_answers(store, after):
+
+    store.decide("sample", "x", "suspicious", "ann")
+    with sqlite3.connect(store.path) as db:
+        db.execute("DROP TRIGGER log_keeps_entries")
+        db.execute("UPDATE log SET after = ?", (after,))
+    assert any("was changed after it was written" in one for one in store.verify())
+    for act in (
+        lambda: store.entries(),
+        lambda: store.withdraw("sample", ["x"], "ann"),
+        lambda: store.undo("ann"),
+    ):
+        with pytest.raises(CaseError, match="changed behind our back"):
+            act()

@@ -61,8 +61,11 @@ def test_what_cannot_be_followed_is_one_sentence(case, tmp_path):
         calibrate(case, asked(case, reference=joined))
     blank = tmp_path / "inputs" / "blank.csv"
     blank.write_text("filepath,title\npictures/000.png,\npictures/001.png,a dog\n")
-    with pytest.raises(DataError, match="1 of 2 clean pairs have no caption"):
-        calibrate(case, asked(case, data=str(blank), detector="clip"))
+    before = sorted(case.dir.rglob("*"))
+    for detector in ("clip", "gmm", "combined"):
+        with pytest.raises(DataError, match="1 of 2 clean pairs have no caption"):
+            calibrate(case, asked(case, data=str(blank), detector=detector))
+    assert sorted(case.dir.rglob("*")) == before  # nothing was embedded for it
 
 
 def test_a_bad_clean_picture_is_left_out_and_counted(case, tmp_path):

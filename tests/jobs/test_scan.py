@@ -1,5 +1,6 @@
 """Embedding streams, resumes and survives hostile input; scores and map become evidence."""
 
+import dataclasses
 import errno
 import json
 import os
@@ -446,3 +447,24 @@ def test_density_and_caption_are_joined_from_their_own_evidence(embedded):
     assert found.info["scales"] == parts[0].info["scales"]
     again = scan.scores(embedded, "combined", *asked)
     np.testing.assert_array_equal(again.mean, found.mean)
+
+
+@pytest.mark.parametrize("blanks", [3, 40])
+def test_a_blank_caption_says_nothing_against_its_picture(embedded, monkeypatch, blanks):
+    texts = tuple(
+        "  " if row < blanks else text for row, text in enumerate(embedded.pairs.captions)
+    )
+    pairs = dataclasses.replace(embedded.pairs, captions=texts)
+    monkeypatch.setitem(embedded.__dict__, "pairs", pairs)
+    asked = SMALL.model_copy(update={"detectors": ("combined", "clip", "gmm")})
+    said = scan.scan(embedded, asked)
+    assert said["without_caption"] == {"combined": blanks, "clip": blanks, "gmm": blanks}
+    for name in ("clip", "gmm"):
+        found = scan.scores(embedded, name, K4, ReferenceSettings())
+        assert np.flatnonzero(np.isnan(found.mean)).tolist() == list(range(blanks))
+    both, apart = (
+        scan.scores(embedded, name, K4, ReferenceSettings()).mean for name in ("combined", "scales")
+    )
+    assert np.isfinite(both).all()
+    order = np.argsort(apart[:blanks], kind="stable")
+    assert (np.argsort(both[:blanks], kind="stable") == order).all()  # by density alone

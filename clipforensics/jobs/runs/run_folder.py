@@ -197,9 +197,9 @@ class Run:
         return "\n".join(text.splitlines()[-lines:])
 
     def checkpoints(self) -> list[Path]:
-        """Finished checkpoints, oldest first."""
+        """Finished checkpoints, oldest first: by name, since a copied folder has other times."""
         found = (self.dir / "checkpoints").glob("[!.]*.safetensors")
-        return sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.name))
+        return sorted(found, key=lambda path: (path.stem == "final", path.name))
 
     def request_stop(self) -> None:
         """Ask the job to save and end; the launcher insists if it does not."""

@@ -16,7 +16,12 @@ import numpy as np
 
 from clipforensics.cases.case import Case
 from clipforensics.cases.evidence import evidence_dir, is_made, read_made, writing
-from clipforensics.config.detect import MANY_SCALES, DensitySettings, ReferenceSettings
+from clipforensics.config.detect import (
+    DETECTOR_TITLES,
+    MANY_SCALES,
+    DensitySettings,
+    ReferenceSettings,
+)
 from clipforensics.config.scan import CleanSettings
 from clipforensics.config.settings import parse
 from clipforensics.data.pairs import Pairs, read_pairs
@@ -32,6 +37,7 @@ from clipforensics.jobs.scanning.embedding import Progress, Stop, embed, embed_t
 from clipforensics.jobs.scanning.scoring import scale_settings, scores, scores_key, told_as, usable
 
 SCORES = "scores.npy"
+WITH_CAPTIONS = ("combined", "clip", "gmm")
 NAME = 120  # of a table's path on screen and in the record
 
 
@@ -77,6 +83,7 @@ def calibrate(
     """
     _check(settings)
     pairs, source = clean_pairs(case, settings)
+    _check_captions(pairs, settings)
     embed(case, progress, stop, settings.device)
     key = {
         "clean": pairs.sha256, "pictures": pairs.pictures_sha256(), **embedding_key(case),
@@ -139,6 +146,24 @@ def _check(settings: CleanSettings) -> None:
             )
 
 
+def best_detector(pairs: Pairs) -> str:
+    """What to calibrate where nobody chose: `combined`, or `scales` where captions are missing."""
+    return "combined" if all(caption.strip() for caption in pairs.captions) else "scales"
+
+
+def _check_captions(pairs: Pairs, settings: CleanSettings) -> None:
+    """Before anything is embedded: a blank caption cannot be compared with its picture."""
+    if settings.detector not in WITH_CAPTIONS:
+        return
+    blank = sum(not caption.strip() for caption in pairs.captions)
+    if blank:
+        title = DETECTOR_TITLES[settings.detector]
+        raise DataError(
+            f"{blank:,} of {len(pairs):,} clean pairs have no caption, which {title!r} compares with "
+            f"the picture. Name clean pairs with captions, or choose {DETECTOR_TITLES['scales']!r}."
+        )
+
+
 def _scored(
     case: Case,
     pairs: Pairs,
@@ -152,17 +177,11 @@ def _scored(
     good[list(read_bad(place))] = False
     images = np.load(place / "images.npy", mmap_mode="r", allow_pickle=False)[good]
     detector, reference = settings.detector, settings.reference
-    if detector in ("clip", "gmm", "combined"):
-        blank = sum(not caption.strip() for caption in pairs.captions)
-        if blank:
-            raise DataError(
-                f"{blank:,} of {len(pairs):,} clean pairs have no caption, which {detector!r} "
-                "compares with the picture. Give captions, or choose another detector."
-            )
+    if detector in WITH_CAPTIONS:
         texts = np.load(place / "texts.npy", mmap_mode="r", allow_pickle=False)[good]
         if detector == "combined":
             outlying = _by_density(case, images, settings, progress, stop)
-            return _combined(case, outlying, images, texts, settings), 0
+            return _combined(case, outlying, images, texts, settings, progress, stop), 0
         return _by_caption(case, images, texts, settings)
     images = images[find_copies(images, reference.normalize).first]
     return _by_density(case, images, settings, progress, stop), 0
@@ -206,12 +225,15 @@ def _combined(
     images: np.ndarray,
     texts: np.ndarray,
     settings: CleanSettings,
+    progress: Progress | None,
+    stop: Stop | None,
 ) -> np.ndarray:
     """Both parts, put on the footing of the case's own pairs."""
     able = images.any(axis=1) & texts.any(axis=1)
     told = np.full(len(images), np.nan)
     told[able] = disagreement(images[able], texts[able])
-    kept = scores(case, "combined", settings.density, settings.reference).info["footings"]
+    asked = settings.density, settings.reference
+    kept = scores(case, "combined", *asked, progress, stop).info["footings"]
     return combined(outlying, told, Footings.read(kept))
 
 

@@ -88,7 +88,8 @@ def scan(
         `rows`, `scored`, `bad`, `detector` (which ranks), `seconds` by stage (a stage whose
         evidence was there costs its reading), `seconds_total`, the `settings`, `suspects` (see
         `jobs.scanning.suspects`), `duplicates`, `without_direction` (rows with a zero embedding, by the
-        detectors that left them out), `scales` where they were tried, and where the case knows the
+        detectors that left them out), `without_caption` (rows with a blank one; `combined` ranks
+        them by density alone), `scales` where they were tried, and where the case knows the
         truth its `target` and `figures` by detector.
     """
     stages: dict[str, Callable[[], Any]] = {
@@ -221,9 +222,10 @@ def _summary(
         rows, x = usable(case)
         near = np.asarray(graph(case, settings.map.n_neighbours)[1])
         summary["duplicates"] = duplicates(case, rows, x, near)
-    left_out = {name: made.info.get("without_direction", 0) for name, made in found.items()}
-    if any(left_out.values()):
-        summary["without_direction"] = {name: count for name, count in left_out.items() if count}
+    for lack in ("without_direction", "without_caption"):
+        lacking = {name: made.info.get(lack, 0) for name, made in found.items()}
+        if any(lacking.values()):
+            summary[lack] = {name: count for name, count in lacking.items() if count}
     if "scales" in found:
         summary["scales"] = found["scales"].info["scales"]
     if case.truth is not None:

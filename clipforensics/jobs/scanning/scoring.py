@@ -11,7 +11,7 @@ from clipforensics.cases.case import Case
 from clipforensics.cases.evidence import evidence_dir, is_made, write_json, writing
 from clipforensics.config.detect import DensitySettings, ReferenceSettings, ScaleSettings
 from clipforensics.detect.agreement import cosines, mismatch_log_odds
-from clipforensics.detect.combined import CAP, Footings, combined
+from clipforensics.detect.combined import CAP, LEAST_WIDTH, Footings, combined
 from clipforensics.detect.embeddings import release
 from clipforensics.detect.groups import near_copies
 from clipforensics.detect.metrics import evaluate
@@ -134,14 +134,20 @@ def scale_settings(reference: ReferenceSettings) -> ScaleSettings:
 def _by_caption(case: Case, rows: np.ndarray, x: np.ndarray, detector: str) -> Scores:
     """Picture against its own caption: no reference set, so no draws and no spread.
 
-    A zero embedding has no direction: such a pair gets NaN, and `without_direction` counts them.
+    A zero embedding has no direction, a blank caption says nothing: such a pair gets NaN, and
+    `without_direction` and `without_caption` count them.
     """
     captions = text_embeddings(case)[rows]
-    able = x.any(axis=1) & captions.any(axis=1)
+    blank = np.array([not case.pairs.captions[row].strip() for row in rows], bool)
+    directed = x.any(axis=1) & captions.any(axis=1)
+    able = directed & ~blank
     value = np.full(len(rows), np.nan)
-    found = cosines(x, captions) if able.all() else cosines(x[able], captions[able])
     info: dict[str, Any] = {"detector": detector, "rows": len(rows), "features": "normalized",
-                            "without_direction": int((~able).sum())}  # fmt: skip
+                            "without_direction": int((~directed).sum()),
+                            "without_caption": int(blank.sum())}  # fmt: skip
+    if not able.any():
+        return Scores(value, np.zeros(len(rows)), info)
+    found = cosines(x, captions) if able.all() else cosines(x[able], captions[able])
     if detector == "gmm":
         mixture = fit_mixture(found)
         info |= {"mixture": mixture.record(), "cut_cosine": mixture.tau,
@@ -156,7 +162,8 @@ def _combined(case: Case, outlying: Scores, disagreement: Scores) -> Scores:
     """Both parts in one ranking; the spread is that of the density."""
     on = Footings.of(outlying.mean, disagreement.mean)
     info = {"detector": "combined", "rows": len(scored_rows(case)), "footings": on.record(),
-            "disagreement_counts_up_to": CAP, "scales": outlying.info["scales"]}  # fmt: skip
+            "disagreement_counts_up_to": CAP, "scales": outlying.info["scales"],
+            "without_caption": disagreement.info.get("without_caption", 0)}  # fmt: skip
     return Scores(combined(outlying.mean, disagreement.mean, on), outlying.spread, info)
 
 
@@ -178,6 +185,8 @@ def truth_figures(case: Case, found: Scores) -> dict[str, Any] | None:
         return None
     rows = scored_rows(case)
     rows = rows[np.isfinite(found.mean[rows])]
+    if not len(rows):
+        return None
     poisoned = np.array([name in case.truth.poisoned for name in case.pairs.ids])
     return evaluate(found.mean[rows], poisoned[rows])
 
@@ -221,9 +230,13 @@ def scores_key(
     """What decides a detector's scores, as the key of their evidence."""
     key: dict[str, Any] = {"embeddings": embedding_dir(case).name, "detector": detector}
     if detector in ("clip", "gmm"):  # they read a pair alone
-        return key
+        return key | {"blank": "no score"}
     if detector == "combined":
-        return key | {part: scores_key(case, part, density, reference) for part in PARTS}
+        return (
+            key
+            | {"disagreement_counts_up_to": CAP, "least_width": LEAST_WIDTH}
+            | {part: scores_key(case, part, density, reference) for part in PARTS}
+        )
     if detector == "scales":  # it tries sizes and neighbours of its own
         shared = reference.model_dump(mode="json", include={"captions", "collapse"})
         return key | shared | {"scales": scale_settings(reference).model_dump(mode="json")}
