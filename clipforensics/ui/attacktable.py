@@ -109,7 +109,8 @@ def _reading(figure: str) -> None:
         share = figure.removeprefix("Recall in the top ")
         said = (
             f"Of every 100 poisoned pairs, so many lie among the {share} of all pairs that score "
-            "highest: what a reviewer finds who looks at these."
+            "highest: what a reviewer finds who looks at these. No more than fit: where 3 % are "
+            "poisoned, the top 1 % holds a third of them at most."
         )
     elif figure == "AUROC":
         said = (
