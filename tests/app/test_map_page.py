@@ -258,3 +258,13 @@ def test_captions_are_never_markdown(home, case, visit):
     captions = set(case.pairs.captions)
     assert any(one.value in captions for one in at.text)
     assert not any(caption in one.value for one in at.markdown for caption in list(captions)[:50])
+
+
+@pytest.mark.parametrize("place", [0, 2])
+def test_any_card_of_the_list_opens_its_argument(at, place):
+    cards = [one for one in at.button if ".inspect." in (one.key or "")]
+    name = cards[place].key.rsplit(".", 1)[1]
+    cards[place].click().run()
+    assert not at.exception
+    assert at.title[0].value == "Triggers"
+    assert at.query_params["pair"] == name
