@@ -160,7 +160,7 @@ def two_runs(launched, visit):
     at.button(key="repair.start").click().run()
     launched.do = lambda run: play(
         run, [DONE[0], evaluation(75, 0.98, 0.8, r1=0.3), evaluation(150, 0.97, 0.7, r1=0.4)],
-        FINISHED, {**RESULT, "recipe": "finetune", "asr_after": 0.7, "r1_after": 0.4},
+        FINISHED, {**RESULT, "recipe": "finetune", "asr_after": 0.7, "r1_before": 0.5, "r1_after": 0.4},
     )  # fmt: skip
     at.segmented_control(key="recipe").set_value("finetune").run()
     at.button(key="repair.start").click().run()
@@ -175,6 +175,7 @@ def test_two_runs_are_compared(bank, launched, visit):
     assert sorted(table["ASR after"]) == ["0.20%", "70.00%"]
     assert set(table["Group"]) == {"fine-tunes"}
     assert "40.00%" in set(table["R@1 after"])
+    assert "50.00%" in set(table["R@1 before"])
     assert sum("Plain fine-tuning" in name for name in table["Run"]) == 1
 
 
