@@ -69,7 +69,7 @@ def test_targeted_poisoning_is_never_called_asr(home, launched, visit):
         run.write_status(Status("succeeded", step=10, total=10, started=1.0, finished=9.0))
 
     launched.do = done
-    at = visit("lab", attack="tdpa")
+    at = visit("lab", attack="Targeted pictures")
     at.button(key="lab.start").click().run()
     assert not at.exception
     assert any("PSR is 50.0% on 16 target pictures" in one.value for one in at.warning)
