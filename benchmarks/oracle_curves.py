@@ -146,9 +146,9 @@ def panels(cells: list[dict[str, Any]]) -> list[Panel]:
         ("list length τ", TAUS, lambda c, x: point(c, DEFAULT.theta, x)),
     ):
         for rate, of in (
-            ("verified_all", "stamped pictures: trigger verified"),
+            ("verified_all", "stamped pictures: trigger passes the screen"),
             ("false_before", "clean pictures: some candidate"),
-            ("false_after", "clean pictures: some candidate verified"),
+            ("false_after", "clean pictures: some passes the screen"),
         ):
             lines = {
                 f"{c['patch_px']} px, {c['place']}": [at(c, x)[rate] for x in xs] for c in small
@@ -167,9 +167,9 @@ def beside(found: dict[str, Any]) -> list[Panel]:
             for name, own in found.items()
         })
         for rate, of in (
-            ("verified_pulled", "pulled pictures: trigger verified"),
+            ("verified_pulled", "pulled pictures: trigger passes the screen"),
             ("false_before", "clean pictures: some candidate"),
-            ("false_after", "clean pictures: some candidate verified"),
+            ("false_after", "clean pictures: some passes the screen"),
         )
     ]  # fmt: skip
 
