@@ -20,17 +20,17 @@ A caption that fits its picture *less well* than others do is what a learned poi
 our trials). One that does not fit at all is as often an honest mistake, and web data are full of
 those: without a cap, a tenth of the clean captions swapped takes nearly all recall at 1 % (.45 to .03).
 """
-
-
-LEAST_WIDTH = 0.1  # of the standard deviation
+LEAST_WIDTH = 0.1  # of what the middle 98 % would tell of a Gaussian
+MIDDLE, MIDDLE_SDS = (0.01, 0.99), 4.6527
 
 
 @dataclass(frozen=True)
 class Footings:
     """What puts both scores of a case on one footing: a median and a width of each.
 
-    The width is 1.4826 MAD over different scores, and at least a tenth of their standard deviation:
-    where half of the pairs are copies of one, or nearly so, the MAD tells of nothing but them. Rows
+    The width is 1.4826 MAD over different scores, and at least a tenth of what their middle 98 %
+    tell: where half of the pairs are copies of one, or nearly so, the MAD tells of nothing but them.
+    Not of the standard deviation: one planted picture could make that as large as it likes. Rows
     that are scored later (clean ones, say) are put on the case's own.
     """
 
@@ -87,7 +87,8 @@ def _footing(score: np.ndarray) -> tuple[float, float]:
     if not len(different):
         return 0.0, 0.0
     middle, width = footing(different)
-    return middle, max(width, LEAST_WIDTH * float(different.std()))
+    low, high = np.quantile(different, MIDDLE)
+    return middle, max(width, LEAST_WIDTH * float(high - low) / MIDDLE_SDS)
 
 
 def _z(score: np.ndarray, on: tuple[float, float]) -> np.ndarray:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from clipforensics.config.detect import DETECTOR_TITLES, DensitySettings, ReferenceSettings
+from clipforensics.config.detect import DensitySettings, ReferenceSettings
 from clipforensics.config.scan import CleanSettings
 from clipforensics.errors import ForensicsError
 from clipforensics.ui import forms, live, shell
@@ -142,13 +142,12 @@ def _start(
 
 def _captions_missing(case: Any, detector: str) -> None:
     """Say before a start what the detector needs and the test set lacks."""
-    from clipforensics.jobs.scanning.calibrating import WITH_CAPTIONS, best_detector
+    from clipforensics.jobs.scanning.calibrating import check_captions
 
-    if detector in WITH_CAPTIONS and best_detector(case.test) not in WITH_CAPTIONS:
-        st.text(
-            f"The case's test set has no captions, which {DETECTOR_TITLES[detector]} compares with "  # type: ignore[index]
-            f"pictures. Name clean pairs with captions, or rank by {DETECTOR_TITLES['scales']}."
-        )
+    try:
+        check_captions(case.test, detector)
+    except ForensicsError as problem:
+        st.text(str(problem))
 
 
 def _progress(run: Any) -> None:

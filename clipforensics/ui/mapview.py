@@ -235,7 +235,7 @@ def neighbours(case: Any, detector: str, ranking: Ranking, reference: ReferenceS
                 on_click=lambda: st.query_params.pop("near", None),
             )  # fmt: skip
         if detector == "combined" and np.isfinite(ranking.score[row]):
-            suspectview.parts(case, row, reference)
+            suspectview.joined(case, row, reference)
         suspectview.profile(case, row, reference)
         others = scanned.near(case, row, 7)
         notes = [f"distance {far:.3g}" for _, far in others]

@@ -176,16 +176,17 @@ def left_out(case: Any, ranking: Any) -> None:
     lost = len(case.pairs) - len(ranking.order)
     flat = ranking.info.get("without_direction", 0)
     blank = ranking.info.get("without_caption", 0)
+    joint = ranking.info.get("detector") == "combined"  # it ranks them without their captions
     if lost:
         said = f"{lost:,} pairs have no score"
         said += f", {flat:,} of them because an embedding is zero" if flat else ""
-        said += f", {blank:,} because their caption is blank" if blank else ""
+        said += f", {blank:,} because their caption is blank" if blank and not joint else ""
         st.text(f"{said}. They are in no ranking; the Case page lists unreadable pictures.")
-    elif blank:
+    if blank and joint:
         st.text(f"{blank:,} pairs have a blank caption: they are ranked by density alone.")
 
 
-def parts(case: Any, row: int, reference: ReferenceSettings) -> None:
+def joined(case: Any, row: int, reference: ReferenceSettings) -> None:
     """What density and caption each add to a pair's rank by both."""
     from clipforensics.config.detect import DensitySettings
     from clipforensics.detect.combined import CAP, Footings, parts

@@ -187,6 +187,10 @@ def test_pairs_without_a_score_are_counted(monkeypatch):
     assert not said
     suspectview.left_out(case, SimpleNamespace(order=range(6), info={"without_direction": 2}))
     assert said[0].startswith("3 pairs have no score, 2 of them because an embedding is zero.")
+    joint = {"without_caption": 4, "detector": "combined"}
+    suspectview.left_out(case, SimpleNamespace(order=range(8), info=joint))
+    assert said[1].startswith("1 pairs have no score. They are in no ranking")
+    assert said[2] == "4 pairs have a blank caption: they are ranked by density alone."
 
 
 def test_another_detector_ranks_anew(at):

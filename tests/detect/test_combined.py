@@ -65,6 +65,13 @@ def test_footings_survive_json():
     assert Footings.read(json.loads(json.dumps(on.record()))) == on
 
 
+def test_one_planted_extreme_does_not_silence_the_density(rng):
+    outlying, disagreement = rng.normal(size=(2, 2000))
+    alone = ranked(outlying, disagreement)
+    outlying[0] = 1e9
+    np.testing.assert_allclose(ranked(outlying, disagreement)[1:], alone[1:], atol=0.02)
+
+
 def made(seed):
     """Poison that lies apart a little and fits its caption a little less well."""
     rng = np.random.default_rng(seed)

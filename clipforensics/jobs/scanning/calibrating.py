@@ -83,7 +83,7 @@ def calibrate(
     """
     _check(settings)
     pairs, source = clean_pairs(case, settings)
-    _check_captions(pairs, settings)
+    check_captions(pairs, settings.detector)
     embed(case, progress, stop, settings.device)
     key = {
         "clean": pairs.sha256, "pictures": pairs.pictures_sha256(), **embedding_key(case),
@@ -151,13 +151,17 @@ def best_detector(pairs: Pairs) -> str:
     return "combined" if all(caption.strip() for caption in pairs.captions) else "scales"
 
 
-def _check_captions(pairs: Pairs, settings: CleanSettings) -> None:
-    """Before anything is embedded: a blank caption cannot be compared with its picture."""
-    if settings.detector not in WITH_CAPTIONS:
+def check_captions(pairs: Pairs, detector: str) -> None:
+    """Before anything is embedded: a blank caption cannot be compared with its picture.
+
+    Raises:
+        DataError: the detector reads captions, and some are blank.
+    """
+    if detector not in WITH_CAPTIONS:
         return
     blank = sum(not caption.strip() for caption in pairs.captions)
     if blank:
-        title = DETECTOR_TITLES[settings.detector]
+        title = next(title for name, title in DETECTOR_TITLES.items() if name == detector)
         raise DataError(
             f"{blank:,} of {len(pairs):,} clean pairs have no caption, which {title!r} compares with "
             f"the picture. Name clean pairs with captions, or choose {DETECTOR_TITLES['scales']!r}."

@@ -137,7 +137,8 @@ def _by_caption(case: Case, rows: np.ndarray, x: np.ndarray, detector: str) -> S
     A zero embedding has no direction, a blank caption says nothing: such a pair gets NaN, and
     `without_direction` and `without_caption` count them.
     """
-    captions = text_embeddings(case)[rows]
+    captions = text_embeddings(case)
+    captions = captions if len(rows) == len(captions) else captions[rows]
     blank = np.array([not case.pairs.captions[row].strip() for row in rows], bool)
     directed = x.any(axis=1) & captions.any(axis=1)
     able = directed & ~blank
@@ -147,7 +148,9 @@ def _by_caption(case: Case, rows: np.ndarray, x: np.ndarray, detector: str) -> S
                             "without_caption": int(blank.sum())}  # fmt: skip
     if not able.any():
         return Scores(value, np.zeros(len(rows)), info)
-    found = cosines(x, captions) if able.all() else cosines(x[able], captions[able])
+    # a few rows at a time: one blank caption must not copy a mapped file
+    some = np.array_split(np.flatnonzero(able), -(-int(able.sum()) // CHECK_ROWS))
+    found = np.concatenate([cosines(x[part], captions[part]) for part in some])
     if detector == "gmm":
         mixture = fit_mixture(found)
         info |= {"mixture": mixture.record(), "cut_cosine": mixture.tau,
