@@ -10,7 +10,8 @@ from clipforensics.config.case import CaseSettings
 from clipforensics.data.demo_case import DEMO_MODEL, SMALL_SAM_WEIGHTS, TRUSTED_WEIGHTS
 from clipforensics.data.demo_world import labels
 from clipforensics.data.images import write_bytes, write_png
-from clipforensics.data.pairs import Pairs, write_pairs
+from clipforensics.data.pairs import Pairs
+from clipforensics.data.tables import write_pairs
 from clipforensics.models.clip import save_clip
 
 

@@ -17,7 +17,8 @@ from clipforensics.attacks.stamping import Box, digest_of, hash_of_pixels, row_g
 from clipforensics.config.attack import PoisonSettings, TargetedSettings
 from clipforensics.data.images import write_bytes, write_png
 from clipforensics.data.labels import LabelSet
-from clipforensics.data.pairs import Pairs, write_pairs
+from clipforensics.data.pairs import Pairs
+from clipforensics.data.tables import write_pairs
 from clipforensics.errors import DataError
 
 CHUNK = 250

@@ -21,7 +21,8 @@ from clipforensics.cases.store import ReviewStore
 from clipforensics.config.case import CaseSettings
 from clipforensics.config.settings import parse
 from clipforensics.data.labels import LabelSet, read_labels
-from clipforensics.data.pairs import Pairs, read_pairs
+from clipforensics.data.pairs import Pairs
+from clipforensics.data.tables import read_pairs, read_test
 from clipforensics.errors import CaseError, ConfigError, ForensicsError
 
 if TYPE_CHECKING:  # heavy: loaded when a page asks for a model
@@ -136,7 +137,7 @@ class Case:
         """Clean labelled pictures for ASR and CA, if the case has a test set."""
         if self.settings.test is None:
             return None
-        test = read_pairs(Path(self.settings.test))
+        test = read_test(Path(self.settings.test))
         self._compare("test", self.settings.test, test.sha256)
         return test
 
@@ -174,7 +175,7 @@ class Case:
                 if name == "data":
                     self._compare(name, path, read_pairs(Path(path), root_of(self.settings)).sha256)
                 elif name == "test":
-                    test = read_pairs(Path(path))
+                    test = read_test(Path(path))
                     self._compare(name, path, test.sha256)
                     if "test_pictures" in self.fingerprints:
                         self._compare("test_pictures", path, test.pictures_sha256())

@@ -8,7 +8,8 @@ from clipforensics.attacks.manifest import Manifest
 from clipforensics.cases.provenance import sha256_path
 from clipforensics.config.case import CaseSettings
 from clipforensics.data.labels import LabelSet, read_labels
-from clipforensics.data.pairs import Pairs, read_pairs
+from clipforensics.data.pairs import Pairs
+from clipforensics.data.tables import read_pairs, read_test
 from clipforensics.errors import ConfigError, DataError
 
 TOGETHER = (("trusted_model", "trusted_weights"), ("segmenter", "segmenter_weights"))
@@ -93,10 +94,8 @@ def _check_truth(path: Path, pairs: Pairs, labels: LabelSet) -> None:
 
 
 def _check_test(path: Path, labels: LabelSet) -> Pairs:
-    test = read_pairs(path)
-    if test.truth is None:
-        raise DataError(f"{path} has no label column. A test set needs true labels.")
-    unknown = sorted(set(test.truth) - set(labels.names))
+    test = read_test(path)
+    unknown = sorted(set(test.truth or ()) - set(labels.names))
     if unknown:
         raise DataError(
             f"{len(unknown)} test labels are not in the labels file (first: {unknown[0]!r}). "

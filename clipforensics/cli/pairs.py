@@ -55,7 +55,7 @@ def poison(
     from clipforensics.attacks.poison import poison as run
     from clipforensics.attacks.source import FileSource
     from clipforensics.data.labels import LabelSet, read_labels
-    from clipforensics.data.pairs import read_pairs
+    from clipforensics.data.tables import read_pairs, read_test
 
     named = {"place": place, "patch_px": patch_px, "pattern": pattern, "alpha": alpha}
     asked = {k: v for k, v in named.items() if v is not None} | dict(map(change, set_ or []))
@@ -68,7 +68,7 @@ def poison(
     table = test or (beside / "test.csv" if (beside / "test.csv").is_file() else None)
     names = labels or (beside / "labels.txt" if (beside / "labels.txt").is_file() else None)
     label_set = read_labels(names) if names else LabelSet(tuple(target))
-    held_out = read_pairs(table, image_root) if table else None
+    held_out = read_test(table, image_root) if table else None
     for given in (pairs, held_out) if held_out else (pairs,):
         _check_files(given)  # before anything is written
     frame = side or _side_of(pairs)

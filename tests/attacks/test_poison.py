@@ -14,7 +14,8 @@ from clipforensics.attacks.stamping import hash_of_pixels
 from clipforensics.config.attack import BlendSettings, PoisonSettings
 from clipforensics.data.demo_world import DemoWorld, labels
 from clipforensics.data.labels import read_labels
-from clipforensics.data.pairs import Pairs, read_pairs
+from clipforensics.data.pairs import Pairs
+from clipforensics.data.tables import read_pairs
 from clipforensics.errors import ConfigError, DataError
 
 WORLD = DemoWorld(2, n_pairs=120, n_test=40)

@@ -25,7 +25,8 @@ from clipforensics.config.attack import (
 from clipforensics.config.settings import parse
 from clipforensics.data.demo_world import DemoWorld, labels
 from clipforensics.data.labels import LabelSet
-from clipforensics.data.pairs import Pairs, read_pairs
+from clipforensics.data.pairs import Pairs
+from clipforensics.data.tables import read_pairs
 from clipforensics.errors import ConfigError, DataError
 
 WORLD = DemoWorld(2, n_pairs=120, n_test=40)

@@ -10,7 +10,7 @@ from clipforensics.attacks.manifest import Manifest
 from clipforensics.attacks.poison import poison
 from clipforensics.config.attack import PoisonSettings, attack_settings
 from clipforensics.data.demo_world import DemoWorld, labels
-from clipforensics.data.pairs import read_pairs
+from clipforensics.data.tables import read_pairs
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 from _attack_table import ATTACKS, RATES, cells, poisoning

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from clipforensics.data.images import write_png
-from clipforensics.data.pairs import Pairs, read_pairs, write_pairs
+from clipforensics.data.pairs import Pairs
+from clipforensics.data.tables import read_pairs, read_test, write_pairs
 from clipforensics.errors import DataError
 
 
@@ -71,6 +72,15 @@ def test_binary_files_are_no_tables(tmp_path, rng):
     (tmp_path / "pairs.csv").write_bytes(rng.bytes(5000))
     with pytest.raises(DataError):
         read_pairs(tmp_path)
+
+
+def test_a_test_table_needs_labels_but_no_captions(tmp_path):
+    test = read_test(table(tmp_path, "filepath,label\na.png,dog\nb.png,cat\n", "test.csv"))
+    assert (test.truth, test.captions) == (("dog", "cat"), ("", ""))
+    named = read_test(table(tmp_path, "filepath,label,title\na.png,dog,a dog\n", "named.csv"))
+    assert named.captions == ("a dog",)
+    with pytest.raises(DataError, match=r"bare.csv has no label column.*add one"):
+        read_test(table(tmp_path, "filepath,title\na.png,a dog\n", "bare.csv"))
 
 
 def test_no_table_at_all(tmp_path):

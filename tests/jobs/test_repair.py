@@ -19,7 +19,7 @@ from clipforensics.config.repair import FineTuneSettings
 from clipforensics.config.train import TrainSettings
 from clipforensics.data.images import write_png
 from clipforensics.data.labels import LabelSet
-from clipforensics.data.pairs import read_pairs
+from clipforensics.data.tables import read_pairs
 from clipforensics.errors import CaseError, ConfigError, ForensicsError, RunError
 from clipforensics.jobs.repairing import curating, measuring, preparing, repair
 from clipforensics.jobs.repairing.adopting import adopt

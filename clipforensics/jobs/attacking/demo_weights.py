@@ -34,7 +34,7 @@ from clipforensics.data.demo_case import (
 )
 from clipforensics.data.demo_world import DemoWorld, labels
 from clipforensics.data.images import write_bytes
-from clipforensics.data.pairs import read_pairs
+from clipforensics.data.tables import read_pairs
 from clipforensics.data.trusted_world import TrustedWorld
 from clipforensics.jobs.attacking.testing import manifest_evaluator
 

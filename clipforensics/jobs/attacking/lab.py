@@ -17,7 +17,8 @@ from clipforensics.config.settings import parse
 from clipforensics.config.train import LoopSettings
 from clipforensics.data.demo_case import DEMO_MODEL, SMALL_SAM_WEIGHTS, TRUSTED_WEIGHTS
 from clipforensics.data.demo_world import DemoWorld, labels
-from clipforensics.data.pairs import Pairs, read_pairs
+from clipforensics.data.pairs import Pairs
+from clipforensics.data.tables import read_pairs
 from clipforensics.errors import ConfigError, DataError
 from clipforensics.jobs.attacking.testing import manifest_evaluator
 from clipforensics.jobs.runs.context import RunContext

@@ -8,8 +8,8 @@ import numpy as np
 
 from clipforensics.attacks.manifest import Manifest
 from clipforensics.data.labels import LabelSet
-from clipforensics.data.pairs import Pairs, read_pairs
-from clipforensics.errors import DataError
+from clipforensics.data.pairs import Pairs
+from clipforensics.data.tables import read_test
 
 if TYPE_CHECKING:
     from clipforensics.train.evaluate import (
@@ -42,9 +42,8 @@ def manifest_evaluator(
     from clipforensics.train.evaluate import Evaluator, TestSet
 
     made = Manifest.read(manifest) if manifest else None
-    pairs = read_pairs(test)
-    if pairs.truth is None:
-        raise DataError(f"{test} has no label column, so nothing can be scored. Add one.")
+    pairs = read_test(test)
+    assert pairs.truth is not None
     side = side or (made.side if made else 0)
     kept = testable_rows(made, pairs)
     truth = np.array([labels.index(pairs.truth[row]) for row in kept])

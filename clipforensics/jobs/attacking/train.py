@@ -12,7 +12,7 @@ import numpy as np
 from clipforensics.cases.evidence import write_json
 from clipforensics.config.train import LoopSettings, TrainSettings
 from clipforensics.data.labels import read_labels
-from clipforensics.data.pairs import read_pairs
+from clipforensics.data.tables import read_pairs
 from clipforensics.errors import RunError
 from clipforensics.jobs.attacking.testing import manifest_evaluator
 

@@ -24,7 +24,8 @@ from clipforensics.config.detect import (
 )
 from clipforensics.config.scan import CleanSettings
 from clipforensics.config.settings import parse
-from clipforensics.data.pairs import Pairs, read_pairs
+from clipforensics.data.pairs import Pairs
+from clipforensics.data.tables import read_pairs
 from clipforensics.detect.agreement import cosines, disagreement, mismatch_log_odds
 from clipforensics.detect.clean import score_clean, score_clean_scales
 from clipforensics.detect.combined import Footings, combined
