@@ -1,5 +1,7 @@
 """The parts of the Triggers page that look at many pictures: the hunt, and the triggers it found."""
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -53,9 +55,40 @@ def found(case: Any) -> None:
             "the whole picture leaves no region. Inspect more pictures, or raise the number above."
         )
         return
+    verified = [one for one in bank if one.figures.status == "verified"]
+    rejected = [one for one in bank if one.figures.status != "verified"]
+    _cards(case, verified)
+    if not verified:
+        st.info(_none_verified(rejected), icon=":material/info:")
+    if rejected:
+        with st.expander(f"Rejected candidates ({len(rejected):,})", key="hunt.rejected"):
+            _cards(case, rejected)
+
+
+def _none_verified(rejected: Sequence[Any]) -> str:
+    """Why no candidate is called a trigger; and where many large ones name one label, what may."""
+    reasons = Counter(arguing.STATUS[one.figures.status][0].lower() for one in rejected)
+    listed = ", ".join(f"{reason} ({n:,})" for reason, n in reasons.most_common())
+    plain = f"**No trigger was verified.** Every candidate was rejected: {listed}."
+    large = Counter[str]()
+    for one in rejected:
+        if one.figures.large:
+            large[one.label] += len(one.pairs)
+    if not large:
+        return plain
+    label, most = large.most_common(1)[0]
+    return (
+        f"{plain} In {sum(large.values()):,} pictures the candidate covers more than a quarter of "
+        f"the picture, and {most:,} of these make the suspect say **{state.plain(label)}**. A "
+        "paste so large proves nothing; a trigger spread over the whole picture looks "
+        "like this, and inversion, below, is the test for it."
+    )
+
+
+def _cards(case: Any, triggers: Sequence[Any]) -> None:
     held = case.store.current("trigger")
-    for start in range(0, len(bank), 3):
-        for slot, trigger in zip(st.columns(3), bank[start : start + 3], strict=False):
+    for start in range(0, len(triggers), 3):
+        for slot, trigger in zip(st.columns(3), triggers[start : start + 3], strict=False):
             with slot:
                 _card(case, trigger, held)
 

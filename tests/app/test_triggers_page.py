@@ -1,5 +1,7 @@
 """The Triggers page: one picture under the oracle, the hunt, and what it found."""
 
+from dataclasses import replace
+
 import pytest
 
 from clipforensics.jobs.hunting import examining
@@ -29,6 +31,36 @@ def test_found_triggers_show_their_figures_and_can_be_picked(case, bank, launche
     assert not at.exception
     assert case.store.current("trigger")[subject].verdict == "suspicious"
     assert case.store.current("label")["banana"].verdict == "suspicious"
+
+
+def test_without_a_verified_trigger_the_page_says_why_and_where_to_go_on(case, bank, visit):
+    seen = ("a", "b", "c")
+    figures = replace(bank[0].figures, status="chance", p_value=1.0, large=True)
+    rejected = replace(bank[0], figures=figures, pairs=seen)
+    small = replace(figures, status="object", large=False)
+    bank[:] = [rejected, replace(rejected, label="dog", pairs=("d",)),
+               replace(rejected, label="cat", figures=small)]  # fmt: skip
+    at = visit("triggers", case="tiny")
+    assert not at.exception
+    said = next(one.value for one in at.info if "verified" in one.value)
+    assert "could be chance (2), a real object (1)" in said
+    assert "In 4 pictures the candidate covers more than a quarter" in said
+    assert "3 of these make the suspect say **banana**" in said
+    assert "inversion" in said
+    assert "Rejected candidates (3)" in [one.label for one in at.expander]
+    bank[:] = [replace(rejected, figures=small)]
+    at = visit("triggers", case="tiny")
+    assert not any("inversion" in one.value for one in at.info)
+
+
+def test_a_verified_trigger_stands_before_the_rejected_ones(case, bank, visit):
+    figures = replace(bank[0].figures, status="weak")
+    bank.append(replace(bank[0], label="dog", figures=figures))
+    at = visit("triggers", case="tiny")
+    assert not any("No trigger was verified" in one.value for one in at.info)
+    folded = next(one for one in at.expander if one.label == "Rejected candidates (1)")
+    assert any("**dog**" in one.value for one in folded.markdown)
+    assert not any("**banana**" in one.value for one in folded.markdown)
 
 
 def test_one_picture_shows_lists_regions_and_verdicts(case, visit, monkeypatch):
