@@ -66,7 +66,7 @@ class Case:
         settings = _with_paths(settings, lambda path: os.path.abspath(path))
         intake = examine(settings)
         content = {
-            "settings": _with_paths(settings, lambda path: _inside(path, folder)).model_dump(),
+            "settings": _with_paths(settings, lambda path: _stored(path, folder)).model_dump(),
             "fingerprints": intake.fingerprints,
             "warnings": intake.warnings,
             "created": utc_now(),
@@ -88,7 +88,9 @@ class Case:
             stored = parse(CaseSettings, content["settings"])
             return cls(
                 dir=folder,
-                settings=_with_paths(stored, lambda path: os.path.join(folder, path)),
+                settings=_with_paths(
+                    stored, lambda path: os.path.normpath(os.path.join(folder, path))
+                ),
                 fingerprints={str(k): str(v) for k, v in content["fingerprints"].items()},
                 created=str(content["created"]),
                 warnings=tuple(map(str, content.get("warnings", ()))),
@@ -220,8 +222,14 @@ def _with_paths(settings: CaseSettings, change: Any) -> CaseSettings:
     return settings.model_copy(update=changed)
 
 
-def _inside(path: str, folder: Path) -> str:
-    return os.path.relpath(path, folder) if Path(path).is_relative_to(folder) else path
+def _stored(path: str, folder: Path) -> str:
+    """Relative where it lies in this case, or in one beside it: cases move together."""
+    home = folder.parent
+    if not Path(path).is_relative_to(home) or Path(path) == home:
+        return path
+    first = home / Path(path).relative_to(home).parts[0]
+    moves_along = first == folder or (first / CASE_FILE).is_file()
+    return os.path.relpath(path, folder) if moves_along else path
 
 
 def _hash_of(path: Path) -> str:

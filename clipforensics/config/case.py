@@ -6,7 +6,7 @@ from clipforensics.config.settings import Settings
 
 
 class CaseSettings(Settings):
-    """The frozen question of a case. Paths inside the case folder are stored relative to it."""
+    """The frozen question of a case. Paths inside it, or a case beside it, are stored relative."""
 
     name: str = Field(
         min_length=1, max_length=120, title="Name", description="how the case is called on screen"

@@ -53,6 +53,20 @@ def test_a_case_around_its_own_data_can_be_moved(inputs, tmp_path):
     assert moved.pairs.paths[0].is_file()
 
 
+def test_cases_that_share_a_folder_move_together(inputs, tmp_path):
+    """What a repair adopts asks of its parent's data; a colleague gets both."""
+    first, second = tmp_path / "home" / "first", tmp_path / "home" / "second"
+    shutil.copytree(os.path.dirname(inputs.data), first / "data")
+    Case.create(first, changed(inputs, data=first / "data" / "pairs.csv"))
+    Case.create(second, changed(inputs, data=first / "data" / "pairs.csv", parent=first))
+    (tmp_path / "home").rename(tmp_path / "moved")
+    moved = Case.open(tmp_path / "moved" / "second")
+    assert moved.settings.parent == str(tmp_path / "moved" / "first")
+    assert len(moved.pairs) == 40
+    stored = json.loads((moved.dir / "case.json").read_text())["settings"]
+    assert stored["labels"] == inputs.labels  # beside the cases, and no case: it stays
+
+
 def test_relative_paths_start_where_the_user_is(inputs, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     case = Case.create(tmp_path / "case", changed(inputs, data="inputs/pairs.csv"))
