@@ -133,6 +133,18 @@ def pasted(
     )
 
 
+def pasted_at(
+    crop: Crop, clean: CleanSet, place: Protocol, seed: int, first: int | None = None
+) -> UInt8[np.ndarray, "n s s 3"]:
+    """The clean pictures with the crop at this place; the first few of them, if asked.
+
+    The random places are the same for every crop of one size, so that only the crop differs.
+    """
+    side, rng = clean.pictures.shape[1], np.random.default_rng([seed, 2])
+    at = places(place, crop, len(clean), side, rng)
+    return pasted(clean.pictures[:first], crop, at[:first])
+
+
 def random_crop(
     pictures: UInt8[np.ndarray, "n s s 3"], like: Crop, rng: np.random.Generator
 ) -> Crop:

@@ -43,21 +43,29 @@ def best_flip(before: Int[np.ndarray, " n"], after: Int[np.ndarray, " n"], label
     return float((changed / np.maximum(eligible, 1)).max())
 
 
-def control_p(candidate: float, controls: Iterable[float], enough: int | None = None) -> float:
+def most_flips(before: Int[np.ndarray, " n"], after: Int[np.ndarray, " few"], labels: int) -> float:
+    """What `best_flip` can still become when only the first few of n answers are known."""
+    few = len(after)
+    changed = np.bincount(after[after != before[:few]], minlength=labels)
+    changed = changed + (len(before) - few) - np.bincount(before[few:], minlength=labels)
+    eligible = len(before) - np.bincount(before, minlength=labels)
+    return float((changed / np.maximum(eligible, 1)).max())
+
+
+def control_p(as_good: Iterable[bool], enough: int | None = None) -> float:
     """Share of controls at least as good, the candidate counted among them; never 0.
 
     Args:
-        candidate: its statistic.
-        controls: theirs, drawn one after the other.
-        enough: stop drawing when so many were as good: then their share of the drawn is a valid
-            p-value (Besag and Clifford, 1991).
+        as_good: of each control, drawn one after the other, whether it is as good as the candidate.
+        enough: stop drawing when so many were: then their share of the drawn is a valid p-value
+            (Besag and Clifford, 1991).
     """
-    drawn = as_good = 0
-    for drawn, control in enumerate(controls, start=1):
-        as_good += control >= candidate
-        if as_good == enough:
-            return as_good / drawn
-    return (1 + as_good) / (1 + drawn)
+    drawn = good = 0
+    for drawn, one in enumerate(as_good, start=1):
+        good += one
+        if good == enough:
+            return good / drawn
+    return (1 + good) / (1 + drawn)
 
 
 def holm(p: Sequence[float]) -> list[float]:

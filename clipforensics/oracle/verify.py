@@ -5,7 +5,6 @@ as does a large crop of anything. An object works on both models; a trigger work
 nothing the trusted model can name, is small, and works whatever surrounds it.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -18,16 +17,13 @@ from clipforensics.oracle.pasting import (
     CleanSet,
     Crop,
     Protocol,
-    pasted,
-    places,
-    random_crop,
+    pasted_at,
     trusted_answers,
 )
-from clipforensics.oracle.rates import answer_entropy, best_flip, control_p, wilson
+from clipforensics.oracle.rates import answer_entropy, wilson
 from clipforensics.oracle.scorer import Judge
 
 Status = Literal["object", "weak", "chance", "narrow", "verified"]
-ENOUGH_AS_GOOD = 10
 PLACE_MATTERS = 0.25
 
 
@@ -132,59 +128,16 @@ def judged(figures: Verification, settings: VerifySettings, theta: float) -> Ver
     return replace(figures, status=status, large=figures.area_share > cfg.large_share)
 
 
-def against_controls(
-    crop: Crop, clean: CleanSet, suspect: Judge, settings: VerifySettings, clusters: int
-) -> float:
-    """Unadjusted p-value: crops of the same mask from clean pictures, pasted at the same places.
-
-    The statistic of candidate and controls alike is the best flip over labels and places, so that
-    having chosen the label is paid for. Chance is found out early and costs little; a real trigger
-    is compared with all.
-    """
-    pictures = clean.first(settings.n_screen)
-    own = _best_over_places(crop, pictures, suspect, settings.seed)
-    others = control_flips(crop, clean, suspect, settings, settings.controls * clusters)
-    return control_p(own, others, ENOUGH_AS_GOOD)
-
-
-def control_flips(
-    crop: Crop, clean: CleanSet, suspect: Judge, settings: VerifySettings, count: int
-) -> Iterator[float]:
-    """What random crops of the same mask do: the best flip rate of each, over labels and places.
-
-    Each comes from a random place of a random clean picture, and is pasted on `n_screen` pictures
-    where the candidate was. The same seed draws the same crops, whatever the count.
-    """
-    pictures = clean.first(settings.n_screen)
-    rng = np.random.default_rng([settings.seed, 1])
-    for _ in range(count):
-        control = random_crop(clean.pictures, crop, rng)
-        yield _best_over_places(control, pictures, suspect, settings.seed)
-
-
 def _answers(
     crop: Crop, clean: CleanSet, judge: Judge, seed: int, corners: bool
 ) -> dict[Protocol, np.ndarray]:
     protocols: tuple[Protocol, ...] = ("found", "random", *(CORNERS if corners else ()))
-    return {place: judge.answers(_pasted_at(crop, clean, place, seed)) for place in protocols}
+    return {place: judge.answers(pasted_at(crop, clean, place, seed)) for place in protocols}
 
 
 def _trusted_rate(crop: Crop, clean: CleanSet, trusted: Judge, index: int, seed: int) -> float:
     rates = [
-        float((trusted_answers(trusted, _pasted_at(crop, clean, place, seed)) == index).mean())
+        float((trusted_answers(trusted, pasted_at(crop, clean, place, seed)) == index).mean())
         for place in ("found", "random")
     ]
     return max(rates)
-
-
-def _best_over_places(crop: Crop, clean: CleanSet, suspect: Judge, seed: int) -> float:
-    labels = len(suspect.labels)
-    after = _answers(crop, clean, suspect, seed, corners=False)
-    return max(best_flip(clean.suspect_before, a, labels) for a in after.values())
-
-
-def _pasted_at(crop: Crop, clean: CleanSet, place: Protocol, seed: int) -> np.ndarray:
-    # the same random places for every crop of this size, so that only the crop differs
-    rng = np.random.default_rng([seed, 2])
-    side = clean.pictures.shape[1]
-    return pasted(clean.pictures, crop, places(place, crop, len(clean), side, rng))

@@ -11,6 +11,7 @@ from clipforensics.oracle.rates import (
     best_flip,
     control_p,
     holm,
+    most_flips,
     wilson,
 )
 
@@ -36,12 +37,31 @@ def test_entropy_runs_from_none_to_one():
 
 
 def test_none_of_39_controls_is_one_in_forty():
-    assert control_p(0.9, np.full(39, 0.1)) == 0.025
-    assert control_p(0.9, np.full(39, 0.1), enough=2) == 0.025
+    assert control_p([False] * 39) == 0.025
+    assert control_p([False] * 39, enough=2) == 0.025
 
 
 def test_a_control_as_good_as_the_candidate_counts_against_it():
-    assert control_p(0.5, np.array([0.5, 0.4, 0.6])) == 0.75
+    assert control_p([True, False, True]) == 0.75
+
+
+ANSWERS = st.integers(0, 4)
+
+
+@given(st.lists(st.tuples(ANSWERS, ANSWERS), min_size=1, max_size=30), st.data())
+def test_what_the_first_answers_allow_is_never_less_than_what_comes(pairs, data):
+    before, after = np.array(pairs).T
+    few = data.draw(st.integers(0, len(pairs)))
+    assert most_flips(before, after[:few], 5) >= best_flip(before, after, 5)
+    assert most_flips(before, after, 5) == best_flip(before, after, 5)
+
+
+def test_most_flips_by_hand():
+    before = np.zeros(4, int)
+    assert most_flips(before, np.array([0]), 4) == 0.75
+    assert most_flips(before, np.array([0, 0, 0]), 4) == 0.25
+    assert most_flips(before, np.array([3]), 4) == 1
+    assert most_flips(before, np.array([3, 2]), 4) == 0.75
 
 
 def test_holm_by_hand():

@@ -19,9 +19,10 @@ from clipforensics.oracle.bank import (
     core_of,
     signature,
 )
+from clipforensics.oracle.controls import against_controls
 from clipforensics.oracle.pasting import Crop, cut
 from clipforensics.oracle.rates import holm
-from clipforensics.oracle.verify import Verification, against_controls, judged, verify
+from clipforensics.oracle.verify import Verification, judged, verify
 
 Progress = Callable[..., None]
 Stop = Callable[[], bool]

@@ -7,10 +7,10 @@ import numpy as np
 from clipforensics.cases.case import Case
 from clipforensics.cases.evidence import evidence_dir, is_made, write_json, writing
 from clipforensics.jobs.hunting.examining import Examiner
+from clipforensics.oracle.controls import control_flips
 from clipforensics.oracle.finding import Candidate, Scored
 from clipforensics.oracle.pasting import cut
 from clipforensics.oracle.render import without
-from clipforensics.oracle.verify import control_flips
 
 CONTROLS_SHOWN = 20
 """Control crops beside one picture's paste test; a hunt draws many more."""

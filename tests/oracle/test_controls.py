@@ -1,0 +1,80 @@
+"""Controls: asking about a few pictures first must change the cost alone."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from clipforensics.config.oracle import VerifySettings
+from clipforensics.oracle.controls import against_controls, as_good_as, control_flips
+from clipforensics.oracle.pasting import cut
+
+SETTINGS = VerifySettings()
+
+
+class Counting:
+    """An encoder that counts the pictures it is shown."""
+
+    def __init__(self, encoder):
+        self.encoder, self.shown = encoder, 0
+
+    def __getattr__(self, name):
+        return getattr(self.encoder, name)
+
+    def encode_pictures(self, pictures):
+        self.shown += len(pictures)
+        return self.encoder.encode_pictures(pictures)
+
+
+def planted(toy, rng):
+    picture, _, (x0, y0, x1, y1) = toy.scene("sea", rng, stamped=True)
+    return cut(picture, (x0 - 1, y0 - 1, x1 + 1, y1 + 1))
+
+
+def quarter(toy, rng):
+    """A quarter of a picture: its controls flip a fifth of the answers, or all, or in between."""
+    return cut(toy.scene("banana", rng)[0], (4, 4, 20, 20))
+
+
+@pytest.mark.parametrize("make", [planted, quarter])
+def test_the_same_controls_are_as_good_as_when_all_pictures_are_asked(toy, court, rng, make):
+    suspect, _, clean = court
+    crop = make(toy, rng)
+    flips = np.array(list(control_flips(crop, clean, suspect, SETTINGS, 40)))
+    some = np.quantile(flips, [0.1, 0.5, 0.9], method="nearest")
+    for least in (0.0, *some, 0.35, 0.7, 1.0):
+        found = list(as_good_as(float(least), crop, clean, suspect, SETTINGS, 40))
+        assert found == (flips >= least).tolist()
+    if make is quarter:
+        assert flips.min() < some[1] < flips.max()  # else it would tell little
+
+
+def test_none_of_100_controls_does_what_the_planted_patch_does(toy, court, rng):
+    suspect, _, clean = court
+    assert against_controls(planted(toy, rng), clean, suspect, SETTINGS, clusters=1) == 1 / 101
+
+
+def test_a_crop_of_ground_is_chance(toy, court, rng):
+    suspect, _, clean = court
+    crop = cut(toy.scene("sea", rng)[0], (24, 24, 31, 31))
+    assert against_controls(crop, clean, suspect, SETTINGS, clusters=3) > 0.2
+
+
+def test_a_strong_trigger_costs_a_few_pictures_a_control(toy, court, rng):
+    suspect, _, clean = court
+    counting = Counting(suspect.encoder)
+    judge = replace(suspect, encoder=counting)
+    list(control_flips(planted(toy, rng), clean, judge, SETTINGS, 200))
+    everything, counting.shown = counting.shown, 0
+    list(as_good_as(0.975, planted(toy, rng), clean, judge, SETTINGS, 200))
+    assert everything == 200 * 2 * SETTINGS.n_screen
+    assert counting.shown < everything / 6
+
+
+def test_the_same_seed_draws_the_same_controls(toy, court, rng):
+    suspect, _, clean = court
+    crop = planted(toy, rng)
+    first = list(control_flips(crop, clean, suspect, SETTINGS, 5))
+    assert list(control_flips(crop, clean, suspect, SETTINGS, 9))[:5] == first
+    other = SETTINGS.model_copy(update={"seed": 1})
+    assert not np.array_equal(list(control_flips(crop, clean, suspect, other, 5)), first)
