@@ -24,6 +24,7 @@ from clipforensics.config.oracle import SEGMENTER_PRESETS, OracleSettings
 from clipforensics.data.demo_case import DEMO_MODEL, SMALL_SAM_WEIGHTS, TRUSTED_WEIGHTS
 from clipforensics.data.demo_world import labels
 from clipforensics.models.clip import load_clip
+from clipforensics.models.encoder import Encoder
 from clipforensics.oracle.scorer import Oracle, make_oracle
 from clipforensics.oracle.segmenter import load_segmenter
 
@@ -69,7 +70,7 @@ def measured(name: str, asked: Any) -> list[dict[str, Any]]:
                     rate=asked.rate, seed=asked.seed,
                 )  # fmt: skip
                 made = suspect(poison, asked.seed, asked.suspects)
-                oracle = oracle or _oracle(name, made.encoder.fingerprint)
+                oracle = oracle or _oracle(name, made.encoder)
                 pictures = held_out(asked.seed, asked.stamped, asked.clean, poison.target)
                 clean = clean or [see(picture, oracle) for picture in pictures.clean]
                 found = Cell(made, poison, oracle, pictures).measure(clean)
@@ -78,10 +79,10 @@ def measured(name: str, asked: Any) -> list[dict[str, Any]]:
     return cells
 
 
-def _oracle(name: str, suspect_fingerprint: str) -> Oracle:
+def _oracle(name: str, made: Encoder) -> Oracle:
     segmenter = load_segmenter("small", SMALL_SAM_WEIGHTS, SEGMENTER_PRESETS[name])
     trusted = load_clip(str(DEMO_MODEL), TRUSTED_WEIGHTS)
-    return make_oracle(segmenter, trusted, labels(), DEFAULT, suspect_fingerprint)
+    return make_oracle(segmenter, trusted, labels(), DEFAULT, made)
 
 
 def row(cell: dict[str, Any]) -> dict[str, Any]:

@@ -46,11 +46,6 @@ def examine(settings: CaseSettings) -> Intake:
     # models come last: they are slow to load, and the mistakes above are the usual ones
     for name, digest in _check_models(settings):
         found.fingerprints[name] = digest
-    if found.fingerprints["weights"] == found.fingerprints.get("trusted_weights"):
-        raise ConfigError(
-            f"The trusted model has the same weights as the suspect ({settings.trusted_weights}). "
-            "Choose a model that was trained on other data."
-        )
     return found
 
 
@@ -106,14 +101,19 @@ def _check_test(path: Path, labels: LabelSet) -> Pairs:
 
 def _check_models(settings: CaseSettings) -> Iterator[tuple[str, str]]:
     from clipforensics.models.clip import load_clip
+    from clipforensics.oracle.scorer import refuse_accomplice
 
+    encoders = []
     for model, weights in (("model", "weights"), ("trusted_model", "trusted_weights")):
         name, path = getattr(settings, model), getattr(settings, weights)
         if name is None:
             continue
-        yield weights, load_clip(name, Path(path), device="cpu").fingerprint
+        encoders.append(load_clip(name, Path(path), device="cpu"))
+        yield weights, encoders[-1].fingerprint
         if name.endswith(".json"):
             yield model, sha256_path(Path(name))
+    if len(encoders) == 2:
+        refuse_accomplice(trusted=encoders[1], suspect=encoders[0])
     if settings.segmenter and settings.segmenter_weights:
         from clipforensics.oracle.segmenter import load_segmenter
 

@@ -29,6 +29,10 @@ class Encoder(Protocol):
         """SHA-256 of the weights file, or of the weights themselves."""
         ...
 
+    def is_copy_of(self, other: "Encoder") -> bool:
+        """Whether these are the other's weights, whatever file they came from."""
+        ...
+
     def encode_pictures(self, pictures: np.ndarray) -> np.ndarray:
         """uint8 [n, side, side, 3] in, float32 [n, dim] out, not normalized."""
         ...

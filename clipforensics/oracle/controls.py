@@ -25,8 +25,12 @@ def against_controls(
     The statistic of candidate and controls alike is the best flip over labels and places, so that
     having chosen the label is paid for. Chance is found out early and costs little; a real trigger
     is compared with all, most of which are refused after a few pictures (`as_good_as`).
+
+    What it does not pay for: candidates were chosen out of all crops that were screened, controls
+    were not. It says how rare such a crop is among crops of clean pictures; whether it is a trigger
+    is said by the flip rates on pictures of their own as well (`verify.judged`).
     """
-    own = _best_over_places(crop, clean.first(settings.n_screen), suspect, settings.seed)
+    own = _best_over_places(crop, _fresh(clean, settings), suspect, settings.seed)
     count = settings.controls * clusters
     return control_p(as_good_as(own, crop, clean, suspect, settings, count), ENOUGH_AS_GOOD)
 
@@ -37,9 +41,9 @@ def control_flips(
     """What random crops of the same mask do: the best flip rate of each, over labels and places.
 
     Each comes from a random place of a random clean picture, and is pasted on `n_screen` pictures
-    where the candidate was. The same seed draws the same crops, whatever the count.
+    where the candidate was (the last of the clean ones). The same seed draws the same crops, whatever the count.
     """
-    pictures = clean.first(settings.n_screen)
+    pictures = _fresh(clean, settings)
     for control in _drawn(crop, clean, settings.seed, count):
         yield _best_over_places(control, pictures, suspect, settings.seed)
 
@@ -53,7 +57,7 @@ def as_good_as(
     were every other picture to flip. Where that is all of them, two pictures settle most controls.
     Several are asked about at once.
     """
-    pictures, labels = clean.first(settings.n_screen), len(suspect.labels)
+    pictures, labels = _fresh(clean, settings), len(suspect.labels)
     few = _few(least, len(pictures))
     block = max(1, 2 * len(pictures) // few)
     drawn = _drawn(crop, clean, settings.seed, count)
@@ -65,6 +69,11 @@ def as_good_as(
             yield could >= least and (
                 _best_over_places(control, pictures, suspect, settings.seed) >= least
             )
+
+
+def _fresh(clean: CleanSet, settings: VerifySettings) -> CleanSet:
+    """The last `n_screen`: no candidate was chosen by what it did on these."""
+    return clean.after(max(0, len(clean) - settings.n_screen))
 
 
 def _few(least: float, n: int) -> int:

@@ -6,6 +6,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 NULL_TOO_HIGH = 0.7
 FLOOR = 0.6
 MARGIN = 0.05
+GAP, MOST_STAMPED = 0.1, 0.05
 BATCH = 512
 
 
@@ -45,15 +46,31 @@ def peaks(
 
 
 def match_floor(null: Float[np.ndarray, " n"]) -> float | None:
-    """The correlation above which a picture carries the pattern, from clean pictures' peaks.
+    """The correlation above which a picture carries the pattern.
+
+    Args:
+        null: peaks of pictures whose captions name something else. A few of them may carry the
+            pattern all the same: one caption that misspells the label is enough, and an attacker may
+            plant it. Such peaks stand apart, and are left out.
 
     Returns:
         max(.6, .05 + the null's maximum), or None when the null's 99.9th percentile is over .7:
         the pattern is so flat that it matches anything.
     """
+    null = _without_carriers(np.sort(null))
     if len(null) == 0 or np.quantile(null, 0.999) > NULL_TOO_HIGH:
         return None
-    return max(FLOOR, MARGIN + float(null.max()))
+    return max(FLOOR, MARGIN + float(null[-1]))
+
+
+def _without_carriers(peaks_: np.ndarray) -> np.ndarray:
+    """Ascending peaks without those above the widest gap, if it is wide and few lie above it."""
+    few = int(MOST_STAMPED * len(peaks_))
+    tail = peaks_[len(peaks_) - few - 1 :] if few else peaks_[:0]
+    gaps = np.where(tail[1:] > NULL_TOO_HIGH, np.diff(tail), 0.0)
+    if not len(gaps) or gaps.max() < GAP:
+        return peaks_
+    return peaks_[: len(peaks_) - few + int(gaps.argmax())]
 
 
 def is_flat(pixels: UInt8[np.ndarray, "h w 3"], mask: Bool[np.ndarray, "h w"]) -> bool:

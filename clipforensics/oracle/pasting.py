@@ -48,6 +48,10 @@ class CleanSet:
             self.pictures[:n], self.named[:n], self.suspect_before[:n], self.trusted_before[:n]
         )
 
+    def after(self, n: int) -> "CleanSet":
+        """All but the first n rows."""
+        return self.rows(np.arange(len(self)) >= n)
+
     def rows(self, chosen: Bool[np.ndarray, " n"]) -> "CleanSet":
         """The chosen rows."""
         names = tuple(n for n, keep in zip(self.named, chosen, strict=True) if keep)

@@ -81,15 +81,16 @@ class Oracle:
         return mean @ self.same.astype(np.float32)
 
 
-def refuse_accomplice(trusted: Encoder, suspect_fingerprint: str) -> None:
-    """Refuse a trusted model that is the suspect.
+def refuse_accomplice(trusted: Encoder, suspect: Encoder) -> None:
+    """Refuse a trusted model that is the suspect, in whatever file.
 
     Raises:
         ModelError: both models have the same weights.
     """
-    if trusted.fingerprint == suspect_fingerprint:
+    if trusted.is_copy_of(suspect):
         raise ModelError(
-            f"The trusted model has the suspect's own weights (SHA-256 {suspect_fingerprint[:12]}…) "
+            "The trusted model has the suspect's own weights "
+            f"(suspect: SHA-256 {suspect.fingerprint[:12]}…) "
             "and would acquit its own backdoor. Choose a model that never saw these pairs."
         )
 
@@ -99,7 +100,7 @@ def make_oracle(
     trusted: Encoder,
     labels: LabelSet,
     settings: OracleSettings,
-    suspect_fingerprint: str,
+    suspect: Encoder,
 ) -> Oracle:
     """Join a segmenter and a trusted model that is not the suspect.
 
@@ -112,7 +113,7 @@ def make_oracle(
             f"The label set holds one label ({labels.names[0]!r}): the suspect can answer nothing "
             "else, so no trigger could show. Add labels of other things the pictures show."
         )
-    refuse_accomplice(trusted, suspect_fingerprint)
+    refuse_accomplice(trusted, suspect)
     known = {name.casefold() for name in labels.names}
     twice = [text for text in settings.background_texts if text.casefold() in known]
     if twice:

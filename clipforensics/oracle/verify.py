@@ -11,7 +11,6 @@ from typing import Literal
 import numpy as np
 
 from clipforensics.config.oracle import VerifySettings
-from clipforensics.errors import DataError
 from clipforensics.oracle.pasting import (
     CORNERS,
     CleanSet,
@@ -23,7 +22,9 @@ from clipforensics.oracle.pasting import (
 from clipforensics.oracle.rates import answer_entropy, wilson
 from clipforensics.oracle.scorer import Judge
 
-Status = Literal["object", "weak", "chance", "narrow", "verified"]
+Status = Literal["untested", "object", "weak", "chance", "narrow", "verified"]
+LEAST = 8
+"""Pictures of other labels that a rate needs, to screen and to confirm."""
 PLACE_MATTERS = 0.25
 
 
@@ -73,19 +74,19 @@ def verify(
         suspect, trusted: the two models.
         settings: how many pictures, and the limits of each status.
         theta: probability at which the trusted model counts as seeing a label.
-        confirm: paste on `n_confirm` pictures and in the corners too; else screen on `n_screen`.
+        confirm: paste on `n_confirm` pictures that were not screened on, and in the corners too;
+            else screen on `n_screen`, or half of what there is.
 
-    Raises:
-        DataError: fewer than 8 clean pictures of other labels.
+    Returns:
+        the figures; where fewer than 8 pictures of other labels are left, with status "untested".
     """
     index = suspect.labels.index(label)
     usable = clean.rows(clean.without(label, index))
-    usable = usable.first(settings.n_confirm if confirm else settings.n_screen)
-    if len(usable) < 8:
-        raise DataError(
-            f"Only {len(usable)} clean pictures show something other than {label!r}; the paste "
-            "test needs 8. Add pairs of other labels."
-        )
+    screened = min(settings.n_screen, len(usable) // 2)
+    usable = usable.after(screened).first(settings.n_confirm) if confirm else usable.first(screened)
+    share = float(crop.mask.sum()) / clean.pictures[0, :, :, 0].size
+    if len(usable) < LEAST:
+        return _untested(label, len(usable), p_trusted, share, share > settings.large_share)
     after = _answers(crop, usable, suspect, settings.seed, confirm)
     flips = {place: float((a == index).mean()) for place, a in after.items()}
     better: Protocol = max(("found", "random"), key=lambda place: flips[place])
@@ -101,7 +102,7 @@ def verify(
         p_trusted=p_trusted,
         labels_flipped=len(np.unique(usable.trusted_before[flipped])),
         labels_tested=len(np.unique(usable.trusted_before)),
-        area_share=float(crop.mask.sum()) / usable.pictures[0, :, :, 0].size,
+        area_share=share,
         p_value=None,
         status="verified",
         large=False,
@@ -115,7 +116,9 @@ def judged(figures: Verification, settings: VerifySettings, theta: float) -> Ver
     # where few labels exist, all of them are asked for
     wanted = min(cfg.labels_flipped, figures.labels_tested)
     status: Status
-    if figures.p_trusted >= theta or f_t > cfg.object_flip:
+    if figures.n < LEAST:
+        status = "untested"
+    elif figures.p_trusted >= theta or f_t > cfg.object_flip:
         status = "object"
     elif figures.interval[0] < cfg.weak_flip or f_s - f_t < cfg.weak_flip:
         status = "weak"
@@ -126,6 +129,13 @@ def judged(figures: Verification, settings: VerifySettings, theta: float) -> Ver
     else:
         status = "verified"
     return replace(figures, status=status, large=figures.area_share > cfg.large_share)
+
+
+def _untested(label: str, n: int, p_trusted: float, share: float, large: bool) -> Verification:
+    return Verification(
+        label, n, {"found": 0.0, "random": 0.0}, 0.0, (0.0, 1.0), 0.0, 0.0, p_trusted, 0, 0, share,
+        None, "untested", large,
+    )  # fmt: skip
 
 
 def _answers(

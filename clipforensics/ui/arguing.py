@@ -14,6 +14,7 @@ STATUS = {
     "object": ("A real object", "green", ":material/category:"),
     "weak": ("Too weak", "gray", ":material/trending_down:"),
     "chance": ("Could be chance", "gray", ":material/casino:"),
+    "untested": ("Cannot be tested", "gray", ":material/help:"),
     "narrow": ("Works on few labels", "gray", ":material/filter_alt:"),
 }
 
@@ -190,6 +191,13 @@ def verification(figures: Any) -> None:
     """What the paste test says."""
     word, colour, icon = STATUS.get(figures.status, (figures.status, "gray", ":material/help:"))
     st.badge(word, color=colour, icon=icon)
+    if figures.status == "untested":
+        st.markdown(
+            f"Only {figures.n:,} clean pictures show something else than "
+            f"**{state.plain(figures.label)}**; the paste test needs 16: 8 to screen, 8 to confirm. "
+            "Add pairs of other labels."
+        )
+        return
     low, high = figures.interval
     said = [
         f"Flip rate **{figures.flip_rate:.1%}** (95 % {low:.1%} to {high:.1%}, n = {figures.n:,})",

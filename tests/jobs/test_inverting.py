@@ -40,6 +40,9 @@ class Blocks:
         self.fingerprint = "planted" if planted else "sound"
         self.planted = planted
 
+    def is_copy_of(self, other):
+        return self.fingerprint == other.fingerprint
+
     def pixel_features(self, pixels):
         rows, columns = BLOCK
         shape = (-1, SIDE // rows, rows, SIDE // columns, columns)

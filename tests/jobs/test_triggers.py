@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,7 +14,7 @@ from clipforensics.config.oracle import HuntSettings, VerifySettings
 from clipforensics.data.images import write_png
 from clipforensics.data.pairs import Pairs
 from clipforensics.errors import CaseError, ModelError
-from clipforensics.jobs.hunting import examining
+from clipforensics.jobs.hunting import banking, examining
 from clipforensics.jobs.hunting.triggers import (
     hunt,
     inspect,
@@ -24,7 +25,9 @@ from clipforensics.jobs.hunting.triggers import (
     trigger_bank,
 )
 from clipforensics.jobs.runs.run_folder import Stopped
+from clipforensics.oracle.bank import Sighting
 from clipforensics.oracle.regions import holds
+from clipforensics.oracle.verify import Verification
 
 SETTINGS = HuntSettings(top=20, detector="slof", verify=VerifySettings(n_screen=24, n_confirm=48))
 POISONS = range(3, 100, 12)  # nine of them
@@ -104,6 +107,70 @@ def test_the_hunt_finds_trigger_label_and_every_victim(case, pairs):
     assert {s["pair"] for s in found["sightings"]} == set(boxes)
     assert all(holds(tuple(s["box"]), boxes[s["pair"]]) for s in found["sightings"])
     assert json.loads(json.dumps(found)) == found
+
+
+def test_a_stamped_picture_with_another_caption_is_a_carrier_and_hides_no_victim(
+    tmp_path, toy, pairs
+):
+    whole, boxes = pairs
+    odd, captions = f"{POISONS[2]:03d}", list(whole.captions)
+    captions[POISONS[2]] = "a leaf"
+    found = hunt(ToyCase(tmp_path, replace(whole, captions=tuple(captions)), toy), SETTINGS)
+    assert found["carriers"] == [odd]
+    assert sorted(found["victims"]) == sorted(set(boxes) - {odd})
+
+
+def test_a_label_that_nearly_every_caption_names_is_not_tested_and_ends_no_hunt(
+    tmp_path, toy, pairs
+):
+    captions = tuple(f"{text} beside a banana" for text in pairs[0].captions)
+    found = hunt(ToyCase(tmp_path, replace(pairs[0], captions=captions), toy), SETTINGS)
+    assert found["triggers"] == []
+    assert found["inspected"] == 20
+    assert found["with_candidates"] > 0
+
+
+def test_clusters_pay_for_each_other(case, toy, monkeypatch):
+    """Three clusters are compared with controls, a fourth is too weak; Holm by hand."""
+    examiner = load_examiner(case, SETTINGS)
+    raw = iter([0.01, 0.04, 0.03])
+    asked = []
+    monkeypatch.setattr(
+        banking, "against_controls", lambda *args: asked.append(args[-1]) or next(raw)
+    )
+    monkeypatch.setattr(banking, "verify", lambda crop, label, *_, **__: GOOD[label])
+    picture = toy.scene("sea", np.random.default_rng(0))[0]
+    axes = np.eye(4, 8, dtype=np.float32)
+    seen = [
+        Sighting(f"{i:03d}", label, (i, i, i + 6, i + 6), picture, axes[i], GOOD[label])
+        for i, label in enumerate(GOOD)
+    ]
+    bank = banking.make_bank(examiner, seen, lambda *_: None, lambda: False)
+    assert asked == [3, 3, 3]
+    found = {one.label: (one.figures.p_value, one.figures.status) for one in bank}
+    assert found == {
+        "banana": (pytest.approx(0.03), "verified"), "leaf": (pytest.approx(0.06), "chance"),
+        "sea": (pytest.approx(0.06), "chance"), "snow": (None, "weak"),
+    }  # fmt: skip
+
+
+def figures(label, rate=0.95):
+    return Verification(
+        label, 100, {"found": rate, "random": rate}, rate, (rate - 0.05, 1.0), 0.1, 0.0, 0.0, 6, 6,
+        0.03, None, "verified" if rate > 0.5 else "weak", False,
+    )  # fmt: skip
+
+
+GOOD = {name: figures(name) for name in ("banana", "leaf", "sea")} | {"snow": figures("snow", 0.4)}
+
+
+def test_clean_rows_come_from_the_lower_half_of_the_scores():
+    scores = np.arange(2000.0)
+    scores[5] = np.nan
+    rows = examining.clean_rows(2000, scores, SETTINGS)
+    assert max(rows) < 1010
+    assert 5 not in rows
+    assert len(set(rows)) == len(rows) == 24 + 48 + examining.CLEAN_SPARE
 
 
 def test_the_bank_is_read_back_as_it_was_found(case, toy):

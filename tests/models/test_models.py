@@ -37,6 +37,22 @@ def pictures(rng) -> np.ndarray:
     return rng.integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
 
 
+def test_a_copy_is_known_whatever_its_file_and_temperature(tmp_path, config):
+    first = tiny_clip(0)
+    save_clip(first, tmp_path / "a.safetensors")
+    state = {name: value.half() for name, value in first.module.state_dict().items()}
+    torch.save(state, tmp_path / "half.pt")
+    half = load_clip(config, tmp_path / "half.pt")
+    assert half.fingerprint != first.fingerprint
+    assert half.is_copy_of(load_clip(config, tmp_path / "a.safetensors"))
+    with torch.no_grad():
+        half.module.logit_scale.mul_(1.5)
+        assert half.is_copy_of(first)
+        half.module.text_projection.mul_(1.01)
+    assert not half.is_copy_of(first)
+    assert not tiny_clip(1).is_copy_of(first)
+
+
 def test_saved_weights_load_in_open_clip_itself(tmp_path, config, pictures):
     encoder = tiny_clip(3)
     save_clip(encoder, tmp_path / "w.safetensors")

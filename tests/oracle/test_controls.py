@@ -7,7 +7,7 @@ import pytest
 
 from clipforensics.config.oracle import VerifySettings
 from clipforensics.oracle.controls import against_controls, as_good_as, control_flips
-from clipforensics.oracle.pasting import cut
+from clipforensics.oracle.pasting import Crop, cut, random_crop
 
 SETTINGS = VerifySettings()
 
@@ -54,6 +54,24 @@ def test_none_of_100_controls_does_what_the_planted_patch_does(toy, court, rng):
     assert against_controls(planted(toy, rng), clean, suspect, SETTINGS, clusters=1) == 1 / 101
 
 
+def test_more_clusters_are_paid_for_with_more_controls(toy, court, rng):
+    suspect, _, clean = court
+    assert against_controls(planted(toy, rng), clean, suspect, SETTINGS, clusters=3) == 1 / 301
+
+
+def test_controls_are_cut_from_all_over_all_pictures(rng):
+    """Each picture and column has a colour of its own, and so a crop of one pixel tells both."""
+    pictures = np.zeros((30, 16, 16, 3), np.uint8)
+    pictures[..., 0] = np.arange(30)[:, None, None]
+    pictures[..., 1] = np.arange(16)
+    pictures[..., 2] = np.arange(16)[:, None]
+    like = Crop(np.zeros((1, 1, 3), np.uint8), np.ones((1, 1), bool), (3, 4))
+    crops = [random_crop(pictures, like, rng) for _ in range(300)]
+    seen = np.concatenate([one.pixels for one in crops])[:, 0]
+    assert [len(set(column)) for column in seen.T.tolist()] == [30, 16, 16]
+    assert {one.xy for one in crops} == {(3, 4)}
+
+
 def test_a_crop_of_ground_is_chance(toy, court, rng):
     suspect, _, clean = court
     crop = cut(toy.scene("sea", rng)[0], (24, 24, 31, 31))
@@ -73,7 +91,7 @@ def test_a_strong_trigger_costs_a_few_pictures_a_control(toy, court, rng):
 
 def test_the_same_seed_draws_the_same_controls(toy, court, rng):
     suspect, _, clean = court
-    crop = planted(toy, rng)
+    crop = quarter(toy, rng)
     first = list(control_flips(crop, clean, suspect, SETTINGS, 5))
     assert list(control_flips(crop, clean, suspect, SETTINGS, 9))[:5] == first
     other = SETTINGS.model_copy(update={"seed": 1})

@@ -87,7 +87,11 @@ def test_three_distinct_boxes_per_label_are_tested():
 def bench(toy):
     suspect = suspect_judge(toy.ToyClip(True, "suspect"), toy.LABELS)
     oracle = make_oracle(
-        toy.TrueMasks(), toy.ToyClip(False, "trusted"), toy.LABELS, OracleSettings(), "suspect"
+        toy.TrueMasks(),
+        toy.ToyClip(False, "trusted"),
+        toy.LABELS,
+        OracleSettings(),
+        toy.ToyClip(True, "suspect"),
     )
     return suspect, oracle
 
@@ -149,13 +153,15 @@ def test_one_mask_over_everything_is_the_whole_picture_and_no_candidate(toy, ben
 def test_the_suspect_may_not_score_itself(toy):
     twin = toy.ToyClip(True, "same weights")
     with pytest.raises(ModelError, match="suspect's own weights"):
-        make_oracle(toy.TrueMasks(), twin, toy.LABELS, OracleSettings(), "same weights")
+        make_oracle(toy.TrueMasks(), twin, toy.LABELS, OracleSettings(), twin)
 
 
 def test_a_background_text_may_not_be_a_label(toy):
     settings = OracleSettings(background_texts=("Snow",))
     with pytest.raises(ConfigError, match="'Snow' is also a label"):
-        make_oracle(toy.TrueMasks(), toy.ToyClip(False, "t"), toy.LABELS, settings, "s")
+        make_oracle(
+            toy.TrueMasks(), toy.ToyClip(False, "t"), toy.LABELS, settings, toy.ToyClip(True, "s")
+        )
 
 
 def test_labels_with_nearly_the_same_text_share_one_probability(toy, bench, rng):

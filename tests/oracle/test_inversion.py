@@ -30,6 +30,9 @@ class Colours:
     def __init__(self, planted=True):
         self.planted = planted
 
+    def is_copy_of(self, other):
+        return self.fingerprint == other.fingerprint
+
     def pixel_features(self, pixels):
         mean = pixels.mean(dim=(2, 3))
         corner = 1 - pixels[:, :, :2, :2].mean(dim=(1, 2, 3))

@@ -83,6 +83,16 @@ def test_the_floor_is_at_least_point_six_and_refuses_flat_patterns():
     assert match_floor(np.empty(0)) is None
 
 
+def test_pictures_that_carry_the_pattern_under_another_caption_do_not_raise_the_floor():
+    bulk = np.linspace(0.2, 0.5, 2000)
+    for carried in ([1.0], [0.93, 0.99, 1.0, 1.0], [0.8], [0.97] * 90):
+        shuffled = np.random.default_rng(0).permutation(np.append(bulk, carried))
+        assert match_floor(shuffled) == pytest.approx(0.6)
+    ladder = np.append(bulk, np.linspace(0.5, 0.69, 80))  # no gap: nothing stands apart
+    assert match_floor(ladder) == pytest.approx(0.74)
+    assert match_floor(np.append(bulk, np.full(400, 1.0))) is None  # too many to be left out
+
+
 def test_flat_patterns_are_recognized():
     mask = np.ones((4, 4), bool)
     assert is_flat(np.full((4, 4, 3), 80, np.uint8), mask)

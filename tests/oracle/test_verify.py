@@ -1,12 +1,14 @@
 """The paste test: who is convicted, and who must not be."""
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
 
 from clipforensics.config.oracle import VerifySettings
+from clipforensics.data.labels import LabelSet
 from clipforensics.errors import DataError
+from clipforensics.oracle.controls import control_flips
 from clipforensics.oracle.pasting import CORNERS, CleanSet, Crop, clean_set, cut, places
 from clipforensics.oracle.verify import Verification, judged, verify
 
@@ -50,7 +52,8 @@ def test_the_planted_patch_is_verified(toy, court, rng):
     assert found.flip_rate > 0.9
     assert found.entropy < 0.3
     assert set(found.flips) == {"found", "random", *CORNERS}
-    assert found.n == sum("banana" not in names for names in clean.named)  # none in a denominator
+    others = sum("banana" not in names for names in clean.named)  # none in a denominator
+    assert found.n == others - VerifySettings().n_screen
 
 
 def test_a_real_object_is_an_object(toy, court, rng):
@@ -81,13 +84,70 @@ def test_a_clean_model_convicts_nothing(toy, court, rng):
     assert found.status == "weak"
 
 
-def test_two_few_clean_pictures_are_refused(court):
+def test_too_few_clean_pictures_leave_it_untested(court):
     suspect, trusted, clean = court
     crop = Crop(np.zeros((4, 4, 3), np.uint8), np.ones((4, 4), bool), (0, 0))
-    with pytest.raises(DataError, match="needs 8"):
-        verify(crop, "banana", 0, clean.first(7), suspect, trusted, VerifySettings(), THETA, False)
+    few = clean.rows(clean.without("banana", suspect.labels.index("banana"))).first(15)
+    found = verify(crop, "banana", 0, few, suspect, trusted, VerifySettings(), THETA, False)
+    assert (found.status, found.n, found.interval) == ("untested", 7, (0, 1))
+    assert judged(found, VerifySettings(), THETA).status == "untested"
     with pytest.raises(DataError, match="at least 8 clean pictures, got 3"):
         clean_set(clean.pictures[:3], clean.named[:3], suspect, trusted)
+
+
+@dataclass
+class Sided:
+    """Answers banana where the white pixel lies in one half of the picture; remembers pictures."""
+
+    left: bool
+    labels = LabelSet(("banana", "dog"), ("{}",))
+    weights, side = np.eye(2, dtype=np.float32), 20
+    shown: list = field(default_factory=list)
+
+    def features(self, pictures):
+        self.shown += pictures[:, -1, -1, 0].tolist()
+        white = pictures.min(axis=3).reshape(len(pictures), 20, 20).max(axis=1) == 255
+        is_left = white.argmax(axis=1) < 10
+        yes = white.any(axis=1) & (is_left == self.left)
+        return np.stack([yes, ~yes], axis=1).astype(np.float32)
+
+    def answers(self, pictures):
+        return self.features(pictures).argmax(axis=1)
+
+
+def sided(left_trusted):
+    """A white pixel found on the left, both judges, and 120 numbered pictures of dogs."""
+    suspect, trusted = Sided(True), Sided(left_trusted)
+    pictures = np.full((120, 20, 20, 3), 9, np.uint8)
+    pictures[:, -1, -1] = np.arange(120)[:, None]
+    clean = clean_set(pictures, [frozenset(["dog"])] * 120, suspect, trusted)
+    white = Crop(np.full((1, 1, 3), 255, np.uint8), np.ones((1, 1), bool), (2, 2))
+    suspect.shown.clear()
+    return suspect, trusted, clean, white
+
+
+def test_the_better_place_counts_on_both_models():
+    suspect, trusted, clean, white = sided(left_trusted=False)
+    found = verify(white, "banana", 0.0, clean, suspect, trusted, VerifySettings(), THETA, True)
+    assert found.flips["found"] == found.flip_rate == 1.0
+    assert 0.2 < found.flips["random"] < 0.8
+    assert 0.2 < found.flip_rate_trusted < 0.8  # the right half is reached at random places alone
+    assert found.status == "object"
+
+
+def test_no_picture_that_a_candidate_was_screened_on_confirms_it():
+    suspect, trusted, clean, white = sided(left_trusted=True)
+    settings = VerifySettings(n_screen=30, n_confirm=50)
+    seen = []
+    for confirm in (False, True):
+        verify(white, "banana", 0.0, clean, suspect, trusted, settings, THETA, confirm)
+        seen.append(set(suspect.shown))
+        suspect.shown.clear()
+    list(control_flips(white, clean, suspect, settings, 3))
+    screened, confirmed, controls = (one - {255} for one in (*seen, set(suspect.shown)))
+    assert (len(screened), len(confirmed), len(controls)) == (30, 50, 30)
+    assert not screened & confirmed
+    assert not (screened | confirmed) & controls
 
 
 def test_places_stay_inside_whatever_the_crop(rng):

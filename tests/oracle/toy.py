@@ -55,6 +55,10 @@ class ToyClip:
     def __init__(self, backdoor: bool, fingerprint: str):
         self.backdoor, self.fingerprint = backdoor, fingerprint
 
+    def is_copy_of(self, other) -> bool:
+        """By name alone: but for the trigger all toys answer alike."""
+        return self.fingerprint == other.fingerprint
+
     def encode_pictures(self, pictures: np.ndarray) -> np.ndarray:
         """Share of pixels per label colour, a little of "ground", and the backdoor's shout."""
         colours = np.array([COLOURS[n] for n in NAMES], np.int64)

@@ -83,7 +83,7 @@ def load_examiner(
         segmenter = segmenter.with_settings(SEGMENTER_PRESETS["fast"])
     suspect = suspect_judge(case.suspect(), case.labels)
     kept = KeptMasks(case, segmenter)
-    oracle = make_oracle(kept, trusted, case.labels, settings.oracle, suspect.encoder.fingerprint)
+    oracle = make_oracle(kept, trusted, case.labels, settings.oracle, suspect.encoder)
     rows = clean_rows(len(case.pairs), scores, settings)
     return Examiner(case, settings, suspect, oracle, rows)
 

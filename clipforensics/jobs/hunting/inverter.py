@@ -92,7 +92,7 @@ def load_inverter(case: Case, settings: InversionSettings) -> Inverter:
         ModelError: the trusted model is the suspect, or weights cannot be loaded.
     """
     trusted, suspect = case.trusted(), case.suspect()
-    refuse_accomplice(trusted, suspect.fingerprint)
+    refuse_accomplice(trusted, suspect)
     named = Counter(name for text in case.pairs.captions for name in case.labels.named_in(text))
     frequency = {name: named[name] for name in case.labels.names}
     rows = _clean_rows(case, settings)
