@@ -24,7 +24,7 @@ DAMAGED = (
     OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 """What reading a damaged .npz file may raise; NotImplementedError is a RuntimeError."""
-REVISIONS = {"screens": 3, "hunts": 3}
+REVISIONS = {"screens": 3, "hunts": 3, "inverted": 2}
 """Of a kind whose making changed since its first version; older evidence of it is made anew."""
 
 

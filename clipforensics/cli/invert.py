@@ -51,7 +51,7 @@ def invert(
 
 def _lines(result: dict) -> dict[str, str]:
     """One line for each label and family, and the verdict."""
-    lines = {"verdict": result["verdict"]}
+    lines = {"verdict": result["verdict"], "chance": result["chance"]["sentence"]}
     for row in result["rows"]:
         smallest = row["controls"][0]["size"]
         lines[f"{row['label']} by {row['family']}"] = (

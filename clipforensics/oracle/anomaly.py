@@ -7,10 +7,11 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import log
+from typing import Any
 
 from clipforensics.config.inversion import FamilyName, InversionSettings
 from clipforensics.errors import ConfigError
-from clipforensics.oracle.rates import anomaly_index
+from clipforensics.oracle.rates import anomaly_chance, anomaly_index, any_chance
 
 LEAST_SIZE = 1e-6
 
@@ -86,6 +87,29 @@ def compared(
     return Compared(found, ordered, index, rank, checks)
 
 
+def by_chance(rows: Sequence[Compared], settings: InversionSettings) -> dict[str, Any]:
+    """How likely it is that some label is oddly small by chance, with nothing planted.
+
+    By size alone, that is anomaly index and rank: the other conditions only make a flag rarer, by
+    how much is not known. Comparisons count as independent; those of one family share controls,
+    which tends to make "at least one" somewhat rarer than told.
+
+    Returns:
+        `comparisons`; `each`, the chance of one (`anomaly_chance`); `any`, of at least one;
+        `sentence`, the same in words for a reviewer.
+    """
+    chances = [anomaly_chance(len(one.controls), settings.anomaly_limit) for one in rows]
+    some = any_chance(chances)
+    return {
+        "comparisons": len(rows), "each": max(chances, default=0.0), "any": some,
+        "sentence": f"{len(rows):,} comparison{'s' * (len(rows) != 1)} with control labels: with "
+        f"nothing planted, about {_per_cent(some)} of such runs would find at least one label oddly "
+        "small by size alone (counted as independent, though they share controls). A flag also needs "
+        "success on held-out pictures and few such answers of the trusted model. More control labels "
+        "lower this chance.",
+    }  # fmt: skip
+
+
 def control_labels(
     asked: Sequence[str], frequency: Mapping[str, int], count: int, seed: int
 ) -> dict[str, tuple[str, ...]]:
@@ -125,6 +149,10 @@ def control_labels(
         )
         for name in dict.fromkeys(asked)
     }
+
+
+def _per_cent(share: float) -> str:
+    return f"{100 * share:.{0 if share >= 0.1 else 1}f} %"
 
 
 def _step(a: int, b: int) -> int:

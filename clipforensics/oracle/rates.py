@@ -1,12 +1,18 @@
 """Rates, intervals and p-values of the paste test, on counts alone."""
 
 from collections.abc import Iterable, Sequence
-from math import log, sqrt
+from functools import cache
+from math import erfc, log, prod, sqrt
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 Z_95 = 1.959964
+LEAST_SPREAD = 0.05
+"""In ln units: sizes 5 % apart are one size to the search. Started anew on one model and label, it
+ended .01 to .13 apart (standard deviation over three seeds, mask and blend)."""
+CHANCE_NUMBERS = 1_000_000
+"""Drawn for one chance."""
 
 
 def wilson(successes: int, n: int) -> tuple[float, float]:
@@ -81,10 +87,49 @@ def holm(p: Sequence[float]) -> list[float]:
 def anomaly_index(size: float, controls: Sequence[float]) -> float:
     """How much smaller a label's trigger is than those of control labels, in robust deviations.
 
-    (median ln controls - ln size) / (1.4826 * MAD of ln controls). Above 3 is odd; the paper's 2
-    is also reached on clean models. Wang et al., "Neural Cleanse", IEEE S&P 2019, on logarithms.
+    (median ln controls - ln size) / max(1.4826 * MAD of ln controls, LEAST_SPREAD). Above 3 is
+    odd; the paper's 2 is also reached on clean models. Wang et al., "Neural Cleanse", IEEE S&P
+    2019, on logarithms; the least spread is ours, as is `anomaly_chance` beside it.
     """
     logs = np.log(np.asarray(controls, float))
-    middle = float(np.median(logs))
-    spread = 1.4826 * float(np.median(np.abs(logs - middle)))
-    return (middle - log(size)) / spread if spread > 0 else 0.0
+    middle, spread = _middle_and_spread(logs)
+    return float(middle - log(size)) / max(float(spread), LEAST_SPREAD)
+
+
+@cache
+def anomaly_chance(controls: int, limit: float) -> float:
+    """How often a label with nothing planted is the smallest, and its index above the limit.
+
+    Of labels alike, with log-normal sizes of any one spread: given the controls the share of a
+    normal below both bounds is exact, and that is averaged over seeded draws of controls (within
+    .0005 at 8 controls and 3). It is never above 1 / (controls + 1), which is what rank 1 alone
+    allows of labels alike whatever their sizes. `LEAST_SPREAD` only makes it rarer.
+
+    Args:
+        controls: how many labels a size is compared with.
+        limit: of the anomaly index.
+
+    Source:
+        Ours: Wang et al. compare each of a model's classes with all and do not correct for how
+        many they compare.
+    """
+    if controls < 1:
+        return 1.0
+    draws = int(np.clip(CHANCE_NUMBERS // controls, 1000, 100_000))
+    logs = np.random.default_rng(0).standard_normal((draws, controls))
+    middle, spread = _middle_and_spread(logs)
+    bound = np.minimum(logs.min(axis=-1), middle - limit * spread)
+    return float(np.mean([0.5 * erfc(-one / sqrt(2)) for one in bound]))
+
+
+def any_chance(chances: Iterable[float]) -> float:
+    """How often at least one of several happens, were they independent."""
+    return 1 - prod(1 - one for one in chances)
+
+
+def _middle_and_spread(
+    logs: Float[np.ndarray, "*many c"],
+) -> tuple[Float[np.ndarray, "*many"], Float[np.ndarray, "*many"]]:
+    """Median and 1.4826 * MAD over the last axis."""
+    middle = np.median(logs, axis=-1)
+    return middle, 1.4826 * np.median(np.abs(logs - middle[..., None]), axis=-1)

@@ -99,6 +99,7 @@ def _verdict(case: Any, result: dict[str, Any]) -> None:
             "innocence: another label, or another kind of change, may still hold one.",
             icon=":material/info:",
         )
+        _chance(result)
         return
     held = case.store.current("label")
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -110,6 +111,13 @@ def _verdict(case: Any, result: dict[str, Any]) -> None:
     st.text(
         "A reason to look, and no proof: an inverted trigger is one that works, not the one planted."
     )
+    _chance(result)
+
+
+def _chance(result: dict[str, Any]) -> None:
+    """What chance alone would flag; results of older versions do not tell."""
+    if told := result.get("chance"):
+        st.text(told["sentence"])
 
 
 def _table(result: dict[str, Any]) -> None:

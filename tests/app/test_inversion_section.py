@@ -58,6 +58,7 @@ def test_a_flag_is_shown_with_every_condition(case, result, launched, visit):
     assert "anomaly index 6.1, above 3" in said
     assert any("Flagged: all five hold." in one.value for one in at.text)
     assert any("no proof" in one.value for one in at.text)
+    assert any("2 comparisons with control labels" in one.value for one in at.text)
     table = at.dataframe[0].value
     assert table["Flagged"].tolist() == ["yes", "no"]
     assert len(at.get("image")) == 3
@@ -72,3 +73,17 @@ def test_nothing_flagged_is_never_called_clean(case, result, visit, monkeypatch)
     at = visit("triggers", case="tiny")
     assert at.info[0].value.startswith("None found for these labels and families.")
     assert "no proof of innocence" in at.info[0].value
+    assert any("about 5.1 % of such runs" in one.value for one in at.text)
+
+
+@pytest.mark.parametrize("flags", [True, False])
+def test_a_result_of_an_older_version_is_shown_without_chances(
+    case, result, visit, monkeypatch, flags
+):
+    older = {name: value for name, value in result.items() if name != "chance"}
+    older |= {} if flags else {"flagged": [], "verdict": inverting.NONE_FOUND}
+    monkeypatch.setattr(inverting, "latest_inversion", lambda case: older)
+    at = visit("triggers", case="tiny")
+    assert not at.exception
+    assert len(at.dataframe[0].value) == 2
+    assert not any("of such runs" in one.value for one in at.text)

@@ -110,6 +110,9 @@ def test_the_planted_label_is_flagged_and_a_sound_one_is_not(case):
     assert planted["f_t"] == 0
     assert sound["f_t"] > 0.2  # what makes a real one works on both models
     assert {one["label"] for one in sound["controls"]}.isdisjoint({TARGET, NAMES[2]})
+    assert found["chance"]["comparisons"] == 2
+    assert found["chance"]["any"] == pytest.approx(1 - (1 - found["chance"]["each"]) ** 2)
+    assert "2 comparisons with control labels" in found["chance"]["sentence"]
     assert found["inversions"] == 2 + 8  # both share their controls
     assert latest_inversion(case) == json.loads(json.dumps(found))
     assert check_all(case) == []

@@ -12,7 +12,7 @@ from clipforensics.config.inversion import FAMILY_NAMES, InversionSettings
 from clipforensics.data.labels import LabelSet
 from clipforensics.errors import ConfigError, ModelError
 from clipforensics.models.tiny import tiny_clip
-from clipforensics.oracle.anomaly import Inverted, compared, control_labels
+from clipforensics.oracle.anomaly import Inverted, by_chance, compared, control_labels
 from clipforensics.oracle.families import FAMILIES, to_pixels, worn
 from clipforensics.oracle.inversion import _run_of, generator_of, invert, measured
 from clipforensics.oracle.pasting import CleanSet
@@ -232,9 +232,42 @@ def test_the_order_of_controls_changes_nothing():
     assert there == back
 
 
-def test_equal_controls_flag_nobody():
+def test_equal_controls_flag_only_what_is_clearly_smaller():
     same = [figures(f"c{i}", 30) for i in range(8)]
-    assert compared(figures("y", 1), same, InversionSettings()).anomaly_index == 0
+    far = compared(figures("y", 1), same, InversionSettings())
+    near = compared(figures("y", 29), same, InversionSettings())
+    assert (far.anomaly_index, far.flagged) == (pytest.approx(68.02, abs=0.01), True)  # ln 30 / .05
+    assert (near.anomaly_index, near.flagged) == (pytest.approx(0.678, abs=0.001), False)
+
+
+def test_what_chance_flags_grows_with_comparisons_and_falls_with_controls():
+    settings = InversionSettings()
+    eight = [figures(f"c{i}", 10 + i) for i in range(8)]
+    one = compared(figures("y", 5), eight, settings)
+    alone, twelve = by_chance([one], settings), by_chance([one] * 12, settings)
+    assert alone["any"] == pytest.approx(alone["each"])
+    assert alone["each"] == twelve["each"] == pytest.approx(0.026, abs=5e-4)
+    assert twelve["any"] == pytest.approx(1 - (1 - alone["each"]) ** 12)
+    assert twelve["comparisons"] == 12
+    assert "12 comparisons with" in twelve["sentence"]
+    assert "about 27 % of such runs" in twelve["sentence"]
+    assert "1 comparison with" in alone["sentence"]
+    assert "about 2.6 % of such runs" in alone["sentence"]
+    more = compared(figures("y", 5), eight + eight, settings)
+    assert by_chance([more] * 12, settings)["any"] < twelve["any"] / 2
+    assert by_chance([], settings)["any"] == 0
+
+
+def test_shared_controls_make_a_flag_by_chance_rarer_than_told():
+    # three labels, one family: given their controls they are independent, so Jensen bounds them
+    rng, settings, hits = np.random.default_rng(3), InversionSettings(), 0
+    for logs in rng.normal(0, 1, (4000, 11)):
+        sizes = np.exp(logs)
+        shared = [figures(f"c{i}", size) for i, size in enumerate(sizes[:8])]
+        found = [compared(figures("y", size), shared, settings) for size in sizes[8:]]
+        hits += any(one.flagged for one in found)
+    told = by_chance(found, settings)["any"]
+    assert 0.04 < hits / 4000 < told < 0.08
 
 
 @given(

@@ -26,7 +26,7 @@ from clipforensics.jobs.hunting.inverter import Inverter, inverted, load_inverte
 from clipforensics.jobs.runs.context import RunContext
 from clipforensics.jobs.runs.run_folder import Stopped
 from clipforensics.jobs.scanning.scan import is_embedded, latest_scan
-from clipforensics.oracle.anomaly import Compared, compared, control_labels
+from clipforensics.oracle.anomaly import Compared, by_chance, compared, control_labels
 
 __all__ = ["invert_case", "latest_inversion", "load_inverter", "run", "suspected", "worn_examples"]
 
@@ -62,7 +62,8 @@ def invert_case(
     Returns:
         `labels` asked, `families`, `rows` (one per label and family: size, unit, reached, success
         with interval and n, f_t, anomaly_index, rank, checks, flagged, controls), `flagged`
-        [{label, family}], `verdict` (a sentence), `seconds`, `seconds_each`, `settings`.
+        [{label, family}], `verdict` (a sentence), `chance` (`anomaly.by_chance`: of sizes as odd
+        with nothing planted), `seconds`, `seconds_each`, `settings`.
 
     Raises:
         ConfigError: no label is asked and none suspected, one is unknown, or too few are left.
@@ -129,6 +130,7 @@ def _result(
         "labels": list(labels), "families": list(settings.families),
         "flagged": [{"label": one.label, "family": one.family} for one in flagged],
         "verdict": f"oddly small trigger: {named}" if flagged else NONE_FOUND,
+        "chance": by_chance(rows, settings),
         "rows": [
             asdict(one.found) | {
                 "anomaly_index": one.anomaly_index, "rank": one.rank, "checks": one.checks,
