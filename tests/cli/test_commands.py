@@ -7,7 +7,10 @@ import pyarrow.parquet
 import pytest
 
 from clipforensics.cli.app import main
+from clipforensics.config.inversion import InversionSettings
+from clipforensics.jobs.hunting import inverting
 from clipforensics.models.tiny import TINY_CONFIG
+from clipforensics.oracle.anomaly import Inverted, compared
 
 
 @pytest.fixture
@@ -226,3 +229,19 @@ def test_invert_refuses_what_it_does_not_know(mistake, tmp_path, case):
     assert "no trusted model" in mistake("invert", case.dir, "--label", "dog")
     assert "No label to invert" in mistake("invert", case.dir)
     assert "No case" in mistake("invert", tmp_path / "nowhere", "--label", "dog")
+
+
+@pytest.mark.parametrize("json_asked", [False, True])
+def test_invert_says_what_chance_would_flag(call, case, monkeypatch, json_asked):
+    settings = InversionSettings(labels=("dog",), families=("mask",))
+    some = [
+        Inverted(f"label {i}", "mask", 5.0 + i, "px", True, 0.9, (0.8, 1.0), 40, 0.0)
+        for i in range(9)
+    ]
+    result = inverting._result([compared(some[0], some[1:], settings)], settings, ("dog",), 1.0, 9)
+    monkeypatch.setattr(inverting, "invert_case", lambda *_: result)
+    code, out, _ = call("invert", case.dir, *(["--json"] if json_asked else []))
+    assert code == 0
+    assert "1 comparison with control labels: with nothing planted, about 2.6 %" in out
+    if json_asked:
+        assert json.loads(out)["chance"]["each"] == pytest.approx(0.026, abs=5e-4)
