@@ -242,8 +242,9 @@ class Cell:
         `detected_*` and `false_bank` count pictures with a sighting in a cluster that was confirmed
         on further pictures and against control crops: what a hunt calls a trigger. The screen
         alone is what the curves show. A sighting on a stamped picture holds at least half of the
-        patch (`detected`) or 90 % (`held`): the first region that passes ends the search, and
-        half a large patch often does.
+        patch (`detected`), 90 % (`held`), or that within four times its area (`close`): the first
+        region that passes ends the search; half a large patch often does, and so does an
+        object that a small one lies on. `sighted_areas` says how large they were.
         """
         bank = make_bank(self.examiner, seen, lambda *_, **__: None, lambda: False)
         verified = [one for one in bank if one.figures.status == "verified"]
@@ -254,13 +255,19 @@ class Cell:
             any(int(one.pair) == i and self._is_trigger(one, box, least) for one in on_stamped)
             for i, box in enumerate(boxes)
         ] for least in (HALF, WHOLE))  # fmt: skip
+        close = [
+            any(int(one.pair) == i and holds(one.box_xyxy, box) for one in on_stamped)
+            for i, box in enumerate(boxes)
+        ]
+        areas = [area(one.box_xyxy) / area(boxes[int(one.pair)]) for one in on_stamped]
         false = {one.pair for one in sure if int(one.pair) >= len(boxes)}
         planted = float((self.suspect.answers(self._stamped()[0]) == self.target).mean())
         result: dict[str, Any] = {
             "sightings": len(seen), "clusters": len(bank), "verified": len(verified),
             "labels": sorted({one.label for one in verified}), "planted_asr": planted,
             "detected_pulled": _share(detected, pulled), "detected_all": _share(detected),
-            "held_pulled": _share(held, pulled), "false_bank": len(false) / (len(views) - len(boxes)),
+            "held_pulled": _share(held, pulled), "close_pulled": _share(close, pulled),
+            "sighted_areas": _quartiles(areas), "false_bank": len(false) / (len(views) - len(boxes)),
         }  # fmt: skip
         if not verified:
             return result
@@ -285,6 +292,11 @@ def _share(yes: Sequence[bool], among: np.ndarray | None = None) -> float | None
     """Share of true ones; None of nothing."""
     chosen = np.asarray(yes, bool) if among is None else np.asarray(yes, bool)[among]
     return float(chosen.mean()) if len(chosen) else None
+
+
+def _quartiles(areas: Sequence[float]) -> list[float]:
+    """Quartiles of the regions' areas, in areas of the patch; empty without a region."""
+    return [round(float(v), 2) for v in np.quantile(areas, [0.25, 0.5, 0.75])] if areas else []
 
 
 def _box_share(views: Sequence[Sight]) -> float:
