@@ -34,6 +34,7 @@ with shell.complaints():
     with second:
         cutview.beside_clean(case, detector, density, reference, ranking)
     suspectview.suspects(case)
-    suspectview.regions(case)
+    with shell.part():
+        suspectview.regions(case)
     suspectview.duplicates(case)
     mapview.listed(case, ranking, flagged, selected)

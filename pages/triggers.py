@@ -26,9 +26,11 @@ with shell.complaints():
         label_visibility="collapsed",
     )  # fmt: skip
     if view == "Hunt":
-        hunting.launch(case)
-        hunting.found(case)
-        inverting.section(case)
+        with shell.part():
+            hunting.launch(case)
+            hunting.found(case)
+        with shell.part():
+            inverting.section(case)
     else:
         ranking = cache.default_ranking(case)
         name = inspecting.choose(case, ranking)

@@ -150,23 +150,32 @@ class Case:
     def trusted(self, device: str = "auto") -> "OpenClipEncoder":
         """Load the CLIP the reviewer trusts. Raises CaseError when the case has none."""
         if self.settings.trusted_model is None:
-            raise CaseError(
-                f"The case {self.name!r} has no trusted model. Make a case that names one "
-                "(--trusted-model and --trusted-weights)."
-            )
+            raise self._lacks("trusted model", "--trusted-model and --trusted-weights")
         return self._clip("trusted_model", "trusted_weights", device)
 
     def segmenter(self) -> "Segmenter":
         """Load the segmenter. Raises CaseError when the case has none."""
         if self.settings.segmenter is None or self.settings.segmenter_weights is None:
-            raise CaseError(
-                f"The case {self.name!r} has no segmenter. Make a case that names one "
-                "(--segmenter and --segmenter-weights)."
-            )
+            raise self._lacks("segmenter", "--segmenter and --segmenter-weights")
         from clipforensics.oracle.segmenter import load_segmenter
 
         self._compare("segmenter_weights", self.settings.segmenter_weights)
         return load_segmenter(self.settings.segmenter, Path(self.settings.segmenter_weights))
+
+    def check_oracle(self) -> None:
+        """Before anything slow: are there a trusted model and a segmenter? No weights are read.
+
+        Raises:
+            CaseError: the case names no trusted model or no segmenter, or their files are gone.
+        """
+        asked = self.settings
+        if asked.trusted_model is None or asked.trusted_weights is None:
+            raise self._lacks("trusted model", "--trusted-model and --trusted-weights")
+        if asked.segmenter is None or asked.segmenter_weights is None:
+            raise self._lacks("segmenter", "--segmenter and --segmenter-weights")
+        for path in (asked.trusted_weights, asked.segmenter_weights):
+            if not Path(path).exists():
+                raise CaseError(f"{path} is missing. Restore it, or make a new case.")
 
     def verify(self) -> list[str]:
         """One sentence for each input that is missing or no longer what the case was made from."""
@@ -196,6 +205,11 @@ class Case:
         encoder = load_clip(name, Path(path), device=device)
         self._compare(weights, path, encoder.fingerprint)
         return encoder
+
+    def _lacks(self, what: str, options: str) -> CaseError:
+        return CaseError(
+            f"The case {self.name!r} has no {what}. Make a case that names one ({options})."
+        )
 
     def _compare(self, name: str, path: str, found: str | None = None) -> None:
         expected = self.fingerprints.get(name, "")

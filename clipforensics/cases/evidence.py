@@ -1,12 +1,13 @@
 """Evidence: files written once, all at once, in a folder named by the hash of what made them.
 
 A reader sees a finished folder or none. `made.json` in it says what made it and holds the SHA-256
-of each file, so that `check` can tell whether it changed since.
+of each file, so that `check` can tell whether it changed since, and `reading` refuses what did.
 """
 
 import json
 import os
 import shutil
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -21,9 +22,11 @@ from clipforensics.errors import CaseError
 
 MADE = "made.json"
 DAMAGED = (
-    OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error,
+    OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, EOFError,
+    RuntimeError, struct.error, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
-"""What reading a damaged .npz file may raise; NotImplementedError is a RuntimeError."""
+"""What reading damaged JSON or .npz may raise. Malformed JSON and Unicode are ValueErrors, JSON
+nested too deep is a RuntimeError, and so is a compression that zipfile does not know."""
 REVISIONS = {"screens": 3, "hunts": 3, "inverted": 2}
 """Of a kind whose making changed since its first version; older evidence of it is made anew."""
 
@@ -60,11 +63,39 @@ def read_made(folder: Path) -> dict[str, Any]:
         CaseError: the evidence is missing or its record is damaged.
     """
     try:
-        return json.loads((folder / MADE).read_text(encoding="utf-8"))
+        made = json.loads((folder / MADE).read_text(encoding="utf-8"))
+        whole = isinstance(made["key"], dict) and isinstance(made["made"], str)
     except FileNotFoundError:
         raise CaseError(f"No finished evidence at {folder}. Run the step that makes it.") from None
-    except (OSError, ValueError, RecursionError):
-        raise CaseError(f"{folder / MADE} is damaged. Remove the folder and run again.") from None
+    except DAMAGED:
+        whole, made = False, {}
+    if not whole:
+        raise CaseError(f"{folder / MADE} is damaged. Remove {folder} and run again.")
+    return made
+
+
+@contextmanager
+def reading(folder: Path) -> Iterator[None]:
+    """Read finished evidence, but only if this folder's files are what its record says.
+
+    All of them are hashed each time: for folders of small files.
+
+    Raises:
+        CaseError: a file is missing or changed, the record is damaged, or what is done inside
+            cannot make sense of the content.
+    """
+    problems = check(folder)
+    if problems:
+        more = f" `verify` names {len(problems) - 1:,} more." if len(problems) > 1 else ""
+        raise CaseError(problems[0] + more)
+    try:
+        yield
+    except DAMAGED as problem:
+        raise CaseError(
+            f"The evidence in {folder} is damaged, or of another version: it cannot be read "
+            f"({type(problem).__name__}). Remove the folder and run again: it is made anew. "
+            "`verify` names whatever else changed."
+        ) from None
 
 
 def latest(case: HasFolder, kind: str, **wanted: Any) -> Path | None:
@@ -156,7 +187,14 @@ def check(folder: Path) -> list[str]:
         if not path.is_file():
             problems.append(f"{path} is missing. Restore it, or remove {folder} and run again.")
             continue
-        found = sha256_path(path)
+        try:
+            found = sha256_path(path)
+        except OSError as problem:
+            problems.append(
+                f"{path} cannot be read ({problem.strerror}). Restore it, or remove {folder} and "
+                "run again."
+            )
+            continue
         if found != expected:
             problems.append(
                 f"{path} changed since it became evidence: expected SHA-256 {expected[:12]}…, "

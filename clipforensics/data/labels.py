@@ -31,7 +31,10 @@ class LabelSet:
             name for name, count in Counter(map(str.casefold, self.names)).items() if count > 1
         ]
         if twice:
-            raise DataError(f"{len(twice)} labels appear twice (first: {twice[0]!r}). Remove one.")
+            what = "1 label appears" if len(twice) == 1 else f"{len(twice):,} labels appear"
+            raise DataError(
+                f"{what} more than once (first: {twice[0]!r}). Keep each once: case does not count."
+            )
         if any(template.count("{}") != 1 for template in self.templates) or not self.templates:
             raise DataError("Every prompt template needs exactly one {} for the label.")
 
@@ -110,6 +113,19 @@ def read_labels(path: Path) -> LabelSet:
             f"{MAX_LABEL_LENGTH} characters are read. Give one label per line."
         )
     return LabelSet(tuple(names), tuple(templates) or DEFAULT_TEMPLATES)
+
+
+def refuse_single(labels: LabelSet) -> None:
+    """Refuse a label set in which no label could be wrong.
+
+    Raises:
+        ConfigError: there is only one label.
+    """
+    if len(labels) < 2:
+        raise ConfigError(
+            f"The label set holds one label ({labels.names[0]!r}): the suspect can answer nothing "
+            "else, so no trigger could show. Add labels of other things the pictures show."
+        )
 
 
 def _is_template(line: str) -> bool:

@@ -71,6 +71,15 @@ def complaints() -> Iterator[None]:
         st.stop()
 
 
+@contextmanager
+def part() -> Iterator[None]:
+    """As `complaints`, for one part of a page: the parts after it are still drawn."""
+    try:
+        yield
+    except ForensicsError as problem:
+        complain(problem)
+
+
 def complain(problem: ForensicsError) -> None:
     """Show one complaint. Its text may quote hostile data, so it is no Markdown."""
     st.error(state.plain(str(problem)), icon=":material/error:")

@@ -25,7 +25,12 @@ def test_labels_are_named_by_whole_words(caption, named):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("", "holds no label"), ("# only a remark\n", "holds no label"), ("a\nA\n", "appear twice")],
+    [
+        ("", "holds no label"),
+        ("# only a remark\n", "holds no label"),
+        ("a\nA\n", "1 label appears more than once"),
+        ("a\nA\nb\nB\nc\n", "2 labels appear more than once"),
+    ],
 )
 def test_useless_label_files_are_refused(tmp_path, text, message):
     (tmp_path / "labels.txt").write_text(text)

@@ -117,7 +117,7 @@ def test_one_label_can_be_forced_on_nobody_and_is_refused(settings, tmp_path):
 
 def test_labels_that_appear_twice_are_refused(settings, tmp_path):
     Path(settings.labels).write_text("dog\ncat\nDog\n")
-    with pytest.raises(DataError, match="appear twice"):
+    with pytest.raises(DataError, match="1 label appears more than once"):
         Case.create(tmp_path / "case", settings)
 
 

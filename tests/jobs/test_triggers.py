@@ -82,6 +82,9 @@ class ToyCase:
     def segmenter(self):
         return self._segmenter
 
+    def check_oracle(self):
+        """It has both."""
+
 
 @pytest.fixture
 def case(tmp_path, toy, pairs):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from clipforensics.cases.evidence import write_json
+from clipforensics.cases.evidence import reading, write_json
 from clipforensics.jobs.hunting.examining import SIGNATURE_PICTURES, Examiner, verification_from
 from clipforensics.jobs.runs.run_folder import Stopped
 from clipforensics.oracle.bank import (
@@ -115,9 +115,14 @@ def write_bank(part: Path, bank: list[Trigger]) -> None:
 
 
 def read_bank(folder: Path) -> list[Trigger]:
-    """The bank of a finished hunt."""
-    lists = json.loads((folder / BANK).read_text(encoding="utf-8"))
-    with np.load(folder / ARRAYS, allow_pickle=False) as arrays:
+    """The bank of a finished hunt.
+
+    Raises:
+        CaseError: a file of the hunt was changed since, so a status in it may not be what the
+            paste test said, or is damaged.
+    """
+    with reading(folder), np.load(folder / ARRAYS, allow_pickle=False) as arrays:
+        lists = json.loads((folder / BANK).read_text(encoding="utf-8"))
         return [_trigger(one, i, arrays) for i, one in enumerate(lists)]
 
 

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from clipforensics.cases.case import Case
-from clipforensics.cases.evidence import evidence_dir, is_made, write_json, writing
+from clipforensics.cases.evidence import evidence_dir, is_made, reading, write_json, writing
 from clipforensics.config.oracle import SEGMENTER_PRESETS, HuntSettings
+from clipforensics.data.labels import refuse_single
 from clipforensics.jobs.hunting.clean_pictures import clean_pictures
 from clipforensics.jobs.hunting.masking import KeptMasks
 from clipforensics.oracle.bank import Sighting, signature
@@ -19,7 +20,7 @@ from clipforensics.oracle.finding import Candidate, Inspection, find_triggers, t
 from clipforensics.oracle.pasting import CleanSet, cut
 from clipforensics.oracle.regions import Region
 from clipforensics.oracle.scorer import Judge, Oracle, make_oracle, suspect_judge
-from clipforensics.oracle.verify import Verification, verify
+from clipforensics.oracle.verify import Status, Verification, verify
 
 SIGNATURE_PICTURES = 40
 CLEAN_SPARE = 120
@@ -60,6 +61,17 @@ class Examiner:
         """What the paste test depends on besides."""
         verify_settings = self.settings.verify.model_dump(mode="json")
         return {"verify": verify_settings, "clean": list(self.clean_rows)}
+
+
+def check_able(case: Case) -> None:
+    """Whether the case has what a hunt needs, before anything slow; no weights are read.
+
+    Raises:
+        CaseError: it has no trusted model or no segmenter, or their weights are gone.
+        ConfigError: there is only one label.
+    """
+    case.check_oracle()
+    refuse_single(case.labels)
 
 
 def load_examiner(
@@ -103,7 +115,7 @@ def inspect(case: Case, row: int, examiner: Examiner | None = None) -> Inspectio
 
     Raises:
         DataError: the picture cannot be read.
-        CaseError, ModelError: see `load_examiner`.
+        CaseError, ModelError: see `load_examiner`; CaseError too where kept evidence is damaged.
     """
     examiner = examiner or load_examiner(case)
     key = examiner.key() | {"pair": case.pairs.ids[row]}
@@ -137,6 +149,7 @@ def screen(case: Case, row: int, examiner: Examiner | None = None) -> list[Tried
 
     Raises:
         DataError: the picture cannot be read, or there are too few clean pictures.
+        CaseError: kept evidence was changed since, or is damaged.
     """
     examiner = examiner or load_examiner(case)
     key = _screen_key(case, row, examiner)
@@ -145,8 +158,9 @@ def screen(case: Case, row: int, examiner: Examiner | None = None) -> list[Tried
         tried = _try(case, row, examiner)
         with writing(folder, key) as part:
             write_json(part / "tried.json", [_plain(one) for one in tried])
-    content = json.loads((folder / "tried.json").read_text(encoding="utf-8"))
-    return [_tried(one) for one in content]
+    with reading(folder):
+        content = json.loads((folder / "tried.json").read_text(encoding="utf-8"))
+        return [_tried(one) for one in content]
 
 
 def is_screened(case: Case, row: int, examiner: Examiner) -> bool:
@@ -223,7 +237,9 @@ def candidate_from(content: dict[str, Any]) -> Candidate:
 
 
 def verification_from(content: dict[str, Any]) -> Verification:
-    """Figures of a paste test from their JSON."""
+    """Figures of a paste test from their JSON. Raises ValueError for a status unknown here."""
+    if content["status"] not in get_args(Status):
+        raise ValueError(content["status"])
     values: dict[str, Any] = {**content, "interval": tuple(content["interval"])}
     return Verification(**values)
 
@@ -247,18 +263,21 @@ def _write_inspection(part: Path, found: Inspection) -> None:
 
 
 def _read_inspection(folder: Path) -> Inspection:
-    lists = json.loads((folder / "lists.json").read_text(encoding="utf-8"))
-    shape = tuple(lists["mask_shape"])
-    with np.load(folder / "arrays.npz", allow_pickle=False) as arrays:
-        masks = np.unpackbits(arrays["masks"], count=int(np.prod(shape))).reshape(shape) > 0
-        p_trusted, p_suspect = arrays["p_trusted"], arrays["p_suspect"]
-    regions = tuple(
-        Region(tuple(box), mask, predicted, stability, source)
-        for mask, (box, predicted, stability, source) in zip(masks, lists["regions"], strict=True)
-    )
-    said, seen, suspicious = (
-        tuple((str(name), float(p)) for name, p in lists[which])
-        for which in ("said", "seen", "suspicious")
-    )
-    candidates = tuple(candidate_from(one) for one in lists["candidates"])
-    return Inspection(said, seen, suspicious, regions, p_trusted, p_suspect, candidates)
+    with reading(folder):
+        lists = json.loads((folder / "lists.json").read_text(encoding="utf-8"))
+        shape = tuple(lists["mask_shape"])
+        with np.load(folder / "arrays.npz", allow_pickle=False) as arrays:
+            masks = np.unpackbits(arrays["masks"], count=int(np.prod(shape))).reshape(shape) > 0
+            p_trusted, p_suspect = arrays["p_trusted"], arrays["p_suspect"]
+        regions = tuple(
+            Region(tuple(box), mask, predicted, stability, source)
+            for mask, (box, predicted, stability, source) in zip(
+                masks, lists["regions"], strict=True
+            )
+        )
+        said, seen, suspicious = (
+            tuple((str(name), float(p)) for name, p in lists[which])
+            for which in ("said", "seen", "suspicious")
+        )
+        candidates = tuple(candidate_from(one) for one in lists["candidates"])
+        return Inspection(said, seen, suspicious, regions, p_trusted, p_suspect, candidates)

@@ -13,7 +13,14 @@ from typing import Any
 import numpy as np
 
 from clipforensics.cases.case import Case
-from clipforensics.cases.evidence import evidence_dir, is_made, read_made, write_json, writing
+from clipforensics.cases.evidence import (
+    evidence_dir,
+    is_made,
+    read_made,
+    reading,
+    write_json,
+    writing,
+)
 from clipforensics.config.inversion import FamilyName, InversionSettings
 from clipforensics.config.oracle import HuntSettings
 from clipforensics.errors import DataError
@@ -121,8 +128,9 @@ def inverted(
         with writing(folder, key, seconds=time.perf_counter() - began) as part:
             write_json(part / FIGURES, asdict(found))
             np.savez_compressed(part / VALUES, allow_pickle=False, **change.values)
-    content = json.loads((folder / FIGURES).read_text(encoding="utf-8"))
-    return Inverted(**{**content, "interval": tuple(content["interval"])})
+    with reading(folder):
+        content = json.loads((folder / FIGURES).read_text(encoding="utf-8"))
+        return Inverted(**{**content, "interval": tuple(content["interval"])})
 
 
 def worn_examples(
@@ -140,13 +148,13 @@ def worn_examples(
         Pictures before and after, uint8 [side, side, 3] each.
 
     Raises:
-        CaseError: the evidence is gone. DataError: no picture without the label can be read.
+        CaseError: the evidence is gone, changed or damaged. DataError: no picture without the label can be read.
     """
     from clipforensics.oracle.families import FAMILIES, worn
 
     folder = case.dir / "evidence" / "inversions" / Path(evidence).name
     key = read_made(folder)["key"]
-    with np.load(folder / VALUES, allow_pickle=False) as kept:
+    with reading(folder), np.load(folder / VALUES, allow_pickle=False) as kept:
         values = {name: kept[name] for name in kept.files}
     before = []
     for row in np.unique(np.linspace(0, len(case.pairs) - 1, LOOKED_AT).astype(int)):

@@ -16,6 +16,7 @@ from clipforensics.cases.evidence import (
     evidence_dir,
     is_made,
     latest,
+    reading,
     write_json,
     writing,
 )
@@ -112,9 +113,16 @@ def suspected(case: Case, most: int) -> tuple[str, ...]:
 
 
 def latest_inversion(case: Case) -> dict[str, Any] | None:
-    """The comparison for this suspect that was asked for last, or None before the first."""
+    """The comparison for this suspect that was asked for last, or None before the first.
+
+    Raises:
+        CaseError: it was changed since, or is damaged.
+    """
     newest = latest(case, "inverted", suspect=case.fingerprints["weights"])
-    return newest and json.loads((newest / RESULT).read_text(encoding="utf-8"))
+    if newest is None:
+        return None
+    with reading(newest):
+        return dict(json.loads((newest / RESULT).read_text(encoding="utf-8")))
 
 
 def _result(

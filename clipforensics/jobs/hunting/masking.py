@@ -14,15 +14,14 @@ from typing import Any
 import numpy as np
 
 from clipforensics.cases.evidence import (
-    DAMAGED,
     HasFolder,
     evidence_dir,
     is_made,
+    reading,
     write_json,
     writing,
 )
 from clipforensics.config.oracle import SegmenterSettings
-from clipforensics.errors import CaseError
 from clipforensics.oracle.regions import Region
 from clipforensics.oracle.segmenter import Segmenter
 
@@ -47,7 +46,7 @@ class KeptMasks:
         """See `Segmenter.segment`.
 
         Raises:
-            CaseError: kept masks were damaged since.
+            CaseError: kept masks were damaged or changed since.
         """
         key = {"picture": picture_sha256(picture), "segmenter": self.fingerprint}
         folder = evidence_dir(self.case, KIND, key)
@@ -89,7 +88,7 @@ def _write(part: Path, regions: list[Region], shape: tuple[int, ...]) -> None:
 
 
 def _read(folder: Path, shape: tuple[int, ...]) -> list[Region]:
-    try:
+    with reading(folder):
         lists: list[Any] = json.loads((folder / LISTS).read_text(encoding="utf-8"))
         size = (len(lists), *shape)
         content = io.BytesIO((folder / MASKS).read_bytes())
@@ -101,7 +100,3 @@ def _read(folder: Path, shape: tuple[int, ...]) -> list[Region]:
                 flat.reshape(size) > 0, lists, strict=True
             )
         ]
-    except DAMAGED:
-        raise CaseError(
-            f"The masks in {folder} are damaged. Remove the folder and run again."
-        ) from None

@@ -5,7 +5,7 @@ import json
 import numpy as np
 
 from clipforensics.cases.case import Case
-from clipforensics.cases.evidence import evidence_dir, is_made, write_json, writing
+from clipforensics.cases.evidence import evidence_dir, is_made, reading, write_json, writing
 from clipforensics.jobs.hunting.examining import Examiner
 from clipforensics.oracle.controls import control_flips
 from clipforensics.oracle.finding import Candidate, Scored
@@ -23,6 +23,9 @@ def controls(
 
     Returns:
         for each of `count` crops the best flip rate over all labels and both places.
+
+    Raises:
+        CaseError: kept evidence was changed since, or is damaged.
     """
     key = examiner.key() | examiner.paste_key()
     key |= {"pair": case.pairs.ids[row], "box": list(candidate.box_xyxy), "count": count}
@@ -34,7 +37,8 @@ def controls(
         )
         with writing(folder, key) as part:
             write_json(part / "flips.json", list(flips))
-    return [float(v) for v in json.loads((folder / "flips.json").read_text(encoding="utf-8"))]
+    with reading(folder):
+        return [float(v) for v in json.loads((folder / "flips.json").read_text(encoding="utf-8"))]
 
 
 def said_without(picture: np.ndarray, candidate: Candidate, examiner: Examiner) -> Scored:

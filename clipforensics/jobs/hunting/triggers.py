@@ -20,6 +20,7 @@ from clipforensics.cases.evidence import (
     evidence_dir,
     is_made,
     latest,
+    reading,
     write_json,
     writing,
 )
@@ -30,6 +31,7 @@ from clipforensics.jobs.hunting.carrying import probable_pairs, suspicions_of
 from clipforensics.jobs.hunting.examining import (
     Examiner,
     Tried,
+    check_able,
     inspect,
     load_examiner,
     screen,
@@ -79,9 +81,15 @@ def hunt(
         sightings [{pair, box, label, flip_rate, entropy, trigger}]; affected_labels [{label, …}]
         best first; victims, carriers, probable [pair ids]; and what was counted: inspected, with
         candidates, statuses, seconds.
+
+    Raises:
+        CaseError, ConfigError: see `check_able`, before anything is embedded; and CaseError where
+            kept evidence changed or is damaged.
+        ModelError: see `load_examiner`.
     """
     settings = settings or HuntSettings()
     tell, halt = progress or _silent, stop or _never
+    check_able(case)
     embed(case, progress, stop)
     found = scores(case, settings.detector, settings.density, settings.reference, progress, stop)
     examiner = load_examiner(case, settings, found.mean)
@@ -104,17 +112,25 @@ def hunt(
             write_bank(part, bank)
     else:
         ask_again(folder)
-    return _read_json(folder / RESULT)
+    return _read_result(folder)
 
 
 def latest_hunt(case: Case) -> dict[str, Any] | None:
-    """Of this suspect's finished hunts the one asked for last, or None before the first."""
+    """Of this suspect's finished hunts the one asked for last, or None before the first.
+
+    Raises:
+        CaseError: it was changed since, or is damaged.
+    """
     folder = _latest_folder(case)
-    return None if folder is None else _read_json(folder / RESULT)
+    return None if folder is None else _read_result(folder)
 
 
 def trigger_bank(case: Case) -> list[Trigger]:
-    """The newest hunt's triggers, verified and rejected, best first; empty before the first."""
+    """The newest hunt's triggers, verified and rejected, best first; empty before the first.
+
+    Raises:
+        CaseError: see `read_bank`.
+    """
     folder = _latest_folder(case)
     return [] if folder is None else read_bank(folder)
 
@@ -209,8 +225,9 @@ def _latest_folder(case: Case) -> Path | None:
     return latest(case, "hunts", suspect=case.fingerprints["weights"])
 
 
-def _read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+def _read_result(folder: Path) -> dict[str, Any]:
+    with reading(folder):
+        return dict(json.loads((folder / RESULT).read_text(encoding="utf-8")))
 
 
 def _silent(*_: Any, **__: Any) -> None:
