@@ -157,3 +157,50 @@ def test_a_case_without_oracle_says_what_is_missing(home, visit, lack, monkeypat
     # inversion cuts nothing out: it needs the trusted model alone
     inverts = [one.key for one in at.multiselect if one.key == "invert.labels"]
     assert inverts == (["invert.labels"] if lack == "segmenter" else [])
+
+
+NEXT = "Triggers that cover the whole picture"
+
+
+@pytest.mark.parametrize("kind", ["hunts", "inverted"])
+def test_damage_is_one_sentence_and_the_rest_of_the_page_stands(case, launched, visit, kind):
+    folder = finished(case, kind)
+    (folder / "result.json").chmod(0o644)
+    (folder / "result.json").write_text('{"vict')
+    at = visit("triggers", case="tiny")
+    (told,) = (one.value for one in at.error)
+    assert "result.json changed since it became evidence" in told
+    assert "run again" in told
+    at.button(key="hunt.start")
+    assert any(NEXT in one.value for one in at.markdown)
+    at.multiselect(key="invert.labels").set_value(["banana"]).run()
+    at.button(key="invert.start").click().run()
+    assert [run.kind for run in launched] == ["invert"]
+
+
+def test_two_damages_are_two_sentences(case, visit):
+    for kind in ("hunts", "inverted"):
+        (finished(case, kind) / "result.json").unlink()
+    at = visit("triggers", case="tiny")
+    assert ["result.json is missing" in one.value for one in at.error] == [True, True]
+
+
+def test_a_damaged_hunt_leaves_the_map_usable(case, visit):
+    folder = finished(case, "hunts")
+    (folder / "bank.json").chmod(0o644)
+    (folder / "bank.json").write_text('"verified"')
+    at = visit("map", case="tiny")
+    assert ["bank.json changed since" in one.value for one in at.error] == [True]
+    assert any(one.value == "#### Duplicates" for one in at.markdown) or at.dataframe
+
+
+def finished(case, kind):
+    """Evidence of this kind for the suspect, as a job would have left it; its content is empty."""
+    from clipforensics.cases.evidence import evidence_dir, writing
+
+    key = {"suspect": case.fingerprints["weights"]}
+    folder = evidence_dir(case, kind, key)
+    with writing(folder, key) as part:
+        for name in ("result.json", "bank.json"):
+            (part / name).write_text("{}")
+    return folder

@@ -1,7 +1,11 @@
 """Evidence appears whole or not at all, is never replaced, and tells when it was changed."""
 
+import io
 import json
 import os
+import struct
+import zipfile
+import zlib
 from types import SimpleNamespace
 
 import pytest
@@ -15,6 +19,7 @@ from clipforensics.cases.evidence import (
     part_of,
     publish,
     read_made,
+    reading,
     write_json,
     writing,
 )
@@ -111,6 +116,57 @@ def test_missing_or_damaged_records_are_case_errors(owner, made):
     (made / "made.json").write_text("{")
     with pytest.raises(CaseError, match="damaged"):
         read_made(made)
+
+
+@pytest.mark.parametrize("record", ["{}", "null", "[]", '{"key": 1, "made": "x"}', '{"key": {}}'])
+def test_a_record_that_is_none_is_damaged(owner, made, record):
+    (made / "made.json").chmod(0o644)
+    (made / "made.json").write_text(record)
+    for read in (read_made, lambda folder: evidence.latest(owner, "scores")):
+        with pytest.raises(CaseError, match="made.json is damaged. Remove"):
+            read(made)
+    assert "is damaged" in check_all(owner)[0]
+
+
+def test_reading_needs_every_file_of_the_folder_as_it_was(made):
+    with reading(made):
+        pass
+    (made / "a.txt").chmod(0o644)
+    (made / "a.txt").write_text("changed")
+    with pytest.raises(CaseError, match=r"a.txt changed since .* run again\.$"), reading(made):
+        pytest.fail("it was read")
+    (made / "made.json").chmod(0o644)
+    content = json.loads((made / "made.json").read_text())
+    (made / "made.json").write_text(json.dumps(content | {"seconds": 3}))
+    with pytest.raises(CaseError, match=r"was edited\..*`verify` names 1 more"), reading(made):
+        pytest.fail("it was read")
+
+
+def _damaged(kind):
+    if kind == "zlib":
+        zlib.decompress(b"no")
+    elif kind == "zip":
+        zipfile.ZipFile(io.BytesIO(b"no"))
+    else:
+        raise kind
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, EOFError,
+     RecursionError, NotImplementedError, struct.error, "zlib", "zip"],
+)  # fmt: skip
+def test_whatever_damage_raises_becomes_one_sentence(made, kind):
+    with pytest.raises(CaseError, match=r"cannot be read .* Remove the folder"), reading(made):
+        _damaged(kind)
+
+
+def test_a_fault_of_ours_and_a_complaint_pass_as_they_are(made):
+    for problem in (AssertionError, CaseError("Another sentence."), KeyboardInterrupt):
+        with pytest.raises(type(problem) if isinstance(problem, CaseError) else problem) as caught:
+            with reading(made):
+                raise problem
+        assert "cannot be read" not in str(caught.value)
 
 
 def test_json_is_replaced_whole(tmp_path):

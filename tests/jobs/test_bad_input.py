@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from clipforensics.cases.case import Case
-from clipforensics.errors import ConfigError, DataError, ModelError
+from clipforensics.errors import CaseError, ConfigError, DataError, ModelError
+from clipforensics.jobs.hunting import triggers
 from clipforensics.jobs.hunting.examining import inspect, load_examiner, screen
 from clipforensics.models.weights import save_state
 
@@ -113,6 +114,29 @@ def test_one_label_can_be_forced_on_nobody_and_is_refused(settings, tmp_path):
     case = Case.create(tmp_path / "case", settings)
     with pytest.raises(ConfigError, match="one label"):
         load_examiner(case)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"trusted_model": None, "trusted_weights": None}, CaseError, "no trusted model"),
+        ({"segmenter": None, "segmenter_weights": None}, CaseError, "no segmenter"),
+        ("one label", ConfigError, "one label"),
+        ("gone", CaseError, "sam.safetensors is missing"),
+    ],
+)
+def test_a_hunt_asks_for_what_it_needs_before_it_embeds(
+    settings, tmp_path, monkeypatch, change, error, message
+):
+    monkeypatch.setattr(triggers, "embed", lambda *a: pytest.fail("it embeds first"))
+    if change == "one label":
+        Path(settings.labels).write_text("dog\n")
+    asked = settings.model_copy(update=change) if isinstance(change, dict) else settings
+    case = Case.create(tmp_path / "case", asked)
+    if change == "gone":
+        Path(settings.segmenter_weights).unlink()
+    with pytest.raises(error, match=message):
+        triggers.hunt(case)
 
 
 def test_labels_that_appear_twice_are_refused(settings, tmp_path):
