@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from clipforensics.ui import cache, evidencecharts, picks, pictures, state
+from clipforensics.ui import cache, evidencecharts, picks, pictures, shell, state
 
 WEIGHTY = 0.1
 """Probability from which a disagreement over a label is marked."""
@@ -154,7 +154,8 @@ def paste_test(case: Any, row: int, found: Any, one: Any, examiner: Any) -> None
             f"{len(controls)} control crops of its size, from clean pictures: at most "
             f"{max(controls):.1%}, to whichever label"
         )
-        _confirmed(case, case.pairs.ids[row])
+        with shell.part():
+            _confirmed(case, case.pairs.ids[row])
 
 
 def _tried(case: Any, row: int, examiner: Any) -> list[Any] | None:

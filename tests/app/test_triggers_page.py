@@ -99,6 +99,11 @@ def test_a_region_is_argued_with_pictures_lists_paste_test_and_controls(case, vi
     assert "20 control crops of its size" in said
     again = visit("triggers", case="tiny", pair=pair)  # the figures are evidence now
     assert len(again.get("vega_lite_chart")) == 1
+    (finished(case, "hunts") / "bank.json").unlink()
+    again = visit("triggers", case="tiny", pair=pair)  # a damaged hunt hides nothing else
+    assert ["bank.json is missing" in one.value for one in again.error] == [True]
+    assert any("Same paste on the trusted model" in one.value for one in again.markdown)
+    assert again.button(key=f"inspect.benign.sample.{pair}")
 
 
 def windows(self, picture):
@@ -191,7 +196,7 @@ def test_a_damaged_hunt_leaves_the_map_usable(case, visit):
     (folder / "bank.json").write_text('"verified"')
     at = visit("map", case="tiny")
     assert ["bank.json changed since" in one.value for one in at.error] == [True]
-    assert any(one.value == "#### Duplicates" for one in at.markdown) or at.dataframe
+    assert at.segmented_control(key="show")  # the gallery, below
 
 
 def finished(case, kind):
