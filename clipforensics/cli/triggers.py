@@ -1,13 +1,15 @@
 """triggers: the oracle pass."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from clipforensics.cli.output import Json, answer, never, progress_line
 from clipforensics.config.oracle import HuntSettings
 from clipforensics.config.settings import parse
+
+SHOWN = 10
 
 
 def register(app: typer.Typer) -> None:
@@ -29,4 +31,30 @@ def triggers(
     from clipforensics.jobs.hunting.triggers import hunt
 
     settings = parse(HuntSettings, {"top": top, "detector": detector, "fast": fast})
-    answer(hunt(Case.open(case), settings, progress_line(), never), json)
+    result = hunt(Case.open(case), settings, progress_line(), never)
+    answer(result if json else _lines(result), json)
+
+
+def _lines(result: dict[str, Any]) -> dict[str, str]:
+    """The verdict, one line for each trigger, and what was counted."""
+    verified, rejected = len(result["triggers"]), len(result["rejected"])
+    lines = {
+        "verdict": f"{verified:,} verified {'trigger' if verified == 1 else 'triggers'}, {rejected:,} "
+        f"candidates rejected, in {result['inspected']:,} inspected pictures"
+    }
+    if not verified:
+        lines["verdict"] += ". That is no proof of innocence: see also `clipforensics invert`"
+    for i, one in enumerate(result["triggers"], start=1):
+        low, high = one["interval"]
+        lines[f"trigger {i}"] = (
+            f"makes the suspect say {one['label']}: flips {one['flip_rate']:.1%} of n = {one['n']:,} "
+            f"(95 % {low:.1%} to {high:.1%}), on the trusted model {one['flip_rate_trusted']:.1%}; "
+            f"seen in {len(one['pairs']):,} pictures, first {one['pair']} at {one['box']}"
+        )
+    for one in result["affected_labels"]:
+        lines[f"label {one['label']}"] = f"{one['victims']:,} victims"
+    for kind in ("victims", "carriers", "probable"):
+        names = result[kind]
+        some = ", ".join(names[:SHOWN]) + (", … (all: --json)" if len(names) > SHOWN else "")
+        lines[kind] = f"{len(names):,}{': ' if names else ''}{some}"
+    return lines | {"seconds": f"{result['seconds']:.1f}"}

@@ -7,7 +7,7 @@ from jaxtyping import Float, UInt8
 
 from clipforensics.config.oracle import OracleSettings
 from clipforensics.data.images import to_frame
-from clipforensics.data.labels import LabelSet
+from clipforensics.data.labels import LabelSet, refuse_single
 from clipforensics.errors import ConfigError, ModelError
 from clipforensics.models.encoder import Encoder, unit
 from clipforensics.oracle.regions import Region
@@ -108,11 +108,7 @@ def make_oracle(
         ModelError: both models have the same weights: the attack would be judged by its accomplice.
         ConfigError: there is only one label, or a background text is one of the labels.
     """
-    if len(labels) < 2:
-        raise ConfigError(
-            f"The label set holds one label ({labels.names[0]!r}): the suspect can answer nothing "
-            "else, so no trigger could show. Add labels of other things the pictures show."
-        )
+    refuse_single(labels)
     refuse_accomplice(trusted, suspect)
     known = {name.casefold() for name in labels.names}
     twice = [text for text in settings.background_texts if text.casefold() in known]

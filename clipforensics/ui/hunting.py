@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
+from clipforensics.config.detect import DETECTOR_TITLES
 from clipforensics.config.oracle import HuntSettings
 from clipforensics.ui import arguing, forms, live, picks, pictures, scanned, state
 
@@ -47,6 +48,8 @@ def found(case: Any) -> None:
     if result is None:
         st.markdown("No hunt has finished yet. The triggers it finds will stand here.")
         return
+    if "asked" in result:
+        st.caption(_asked(result["asked"], result["inspected"]))
     _summary(case, result)
     bank = trigger_bank(case)
     if not bank:
@@ -65,21 +68,26 @@ def found(case: Any) -> None:
             _cards(case, rejected)
 
 
+def _asked(asked: dict[str, Any], inspected: int) -> str:
+    """What the shown hunt was asked; the form above may say something else by now."""
+    ranking = DETECTOR_TITLES.get(asked["detector"], asked["detector"])
+    way = "the fast mode's boxes" if asked["fast"] else "masks"
+    return f"The hunt below: {inspected:,} pairs, ranked by {ranking}, cut by {way}, {asked['at']}."
+
+
 def _none_verified(rejected: Sequence[Any]) -> str:
     """Why no candidate is called a trigger; and where many large ones name one label, what may."""
     reasons = Counter(arguing.STATUS[one.figures.status][0].lower() for one in rejected)
     listed = ", ".join(f"{reason} ({n:,})" for reason, n in reasons.most_common())
     plain = f"**No trigger was verified.** Every candidate was rejected: {listed}."
-    large = Counter[str]()
-    for one in rejected:
-        if one.figures.large:
-            large[one.label] += len(one.pairs)
+    large = [one for one in rejected if one.figures.large]
     if not large:
         return plain
-    label, most = large.most_common(1)[0]
+    seen = {(pair, one.label) for one in large for pair in one.pairs}
+    label, most = Counter(label for _, label in seen).most_common(1)[0]
     return (
-        f"{plain} In {sum(large.values()):,} pictures the candidate covers more than a quarter of "
-        f"the picture, and {most:,} of these make the suspect say **{state.plain(label)}**. A "
+        f"{plain} In {len({pair for pair, _ in seen}):,} pictures a candidate covers more than a "
+        f"quarter of the picture; {most:,} of these make the suspect say **{state.plain(label)}**. A "
         "paste so large proves nothing; a trigger spread over the whole picture looks "
         "like this, and inversion, below, is the test for it."
     )
@@ -115,16 +123,27 @@ def _summary(case: Any, result: dict[str, Any]) -> None:
                 picks.pick_button(
                     case, "label", one["label"], held.get(one["label"]), "hunt", label=label
                 )
-    _pick_victims(case, result["victims"])
+    _pick_all(
+        case, result["victims"], "hunt.victims", "victims of the hunt",
+        "Pairs that carry a trigger and name its label",
+    )  # fmt: skip
+    _pick_all(
+        case, result.get("carriers", []), "hunt.carriers", "carriers of the hunt",
+        "Pairs that carry a trigger and name something else",
+    )  # fmt: skip
+    _pick_all(
+        case, result.get("probable", []), "hunt.probable", "probable pairs of the hunt",
+        "Weaker: the caption names what the suspect says and the trusted model sees nowhere",
+    )  # fmt: skip
 
 
-def _pick_victims(case: Any, victims: list[str]) -> None:
+def _pick_all(case: Any, names: list[str], key: str, what: str, text: str) -> None:
     held = case.store.current("sample")
-    fresh = [name for name in victims if not (name in held and held[name].verdict)]
+    fresh = [name for name in names if not (name in held and held[name].verdict)]
     if fresh:
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown("**Pairs that carry a trigger and name its label**", width="content")
-            picks.bulk_button(case, fresh, "hunt.victims", "victims of the hunt")
+            st.markdown(f"**{text}**", width="content")
+            picks.bulk_button(case, fresh, key, what)
 
 
 def _card(case: Any, trigger: Any, held: dict[str, Any]) -> None:

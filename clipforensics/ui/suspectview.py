@@ -92,10 +92,13 @@ def regions(case: Any) -> None:
         return
     shared = _shared(hunt)
     if not shared:
+        passed = len({one["pair"] for one in hunt.get("sightings", ())})
         st.text(
-            f"In {hunt['inspected']:,} inspected pictures no region came back that changes the "
-            "suspect's label."
+            f"In {passed:,} of {hunt['inspected']:,} inspected pictures a region changes the suspect's "
+            "label on clean pictures, too; none that two pictures share became a verified trigger."
         )
+        if passed:
+            shell.go_to("triggers", "Why, on the Triggers page", icon=":material/arrow_forward:")
         return
     for seen in shared[:GROUPS]:
         where = len({one["pair"] for one in seen})

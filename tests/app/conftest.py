@@ -129,6 +129,8 @@ def bank(monkeypatch: pytest.MonkeyPatch, case) -> list:
                      np.ones(4, np.float32))]  # fmt: skip
     hunt = {
         "inspected": 20, "with_candidates": 3, "triggers": [{}], "victims": [pair],
+        "carriers": [], "probable": [case.pairs.ids[0]],
+        "asked": {"top": 20, "detector": "combined", "fast": False, "at": "2026-01-01 10:00 UTC"},
         "affected_labels": [{"label": "banana", "flip_rate_low": 0.91, "triggers": 1, "victims": 1}],
     }  # fmt: skip
     for module in (triggers, curating):

@@ -169,6 +169,10 @@ def test_shared_regions_come_from_the_hunt(home, case, visit, monkeypatch):
     said = [one.value for one in at.markdown if "hold a region" in one.value]
     assert len(said) == 1
     assert said[0].startswith("**3 pictures** hold a region")
+    for one in sightings:
+        one["verified"] = False
+    at = visit("map", case="tiny")
+    assert any("In 4 of 20 inspected pictures a region changes" in one.value for one in at.text)
 
 
 def test_near_duplicates_have_a_part_of_their_own(at):

@@ -44,10 +44,14 @@ def test_without_a_verified_trigger_the_page_says_why_and_where_to_go_on(case, b
     assert not at.exception
     said = next(one.value for one in at.info if "verified" in one.value)
     assert "could be chance (2), a real object (1)" in said
-    assert "In 4 pictures the candidate covers more than a quarter" in said
+    assert "In 4 pictures a candidate covers more than a quarter" in said
     assert "3 of these make the suspect say **banana**" in said
     assert "inversion" in said
     assert "Rejected candidates (3)" in [one.label for one in at.expander]
+    assert any("Weaker: the caption names" in one.value for one in at.markdown)
+    assert any(
+        "The hunt below: 20 pairs, ranked by Density and caption" in one.value for one in at.caption
+    )
     bank[:] = [replace(rejected, figures=small)]
     at = visit("triggers", case="tiny")
     assert not any("inversion" in one.value for one in at.info)

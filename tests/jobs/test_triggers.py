@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from clipforensics.cases.evidence import check_all
+from clipforensics.cli.app import main
 from clipforensics.config.oracle import HuntSettings, VerifySettings
 from clipforensics.data.images import write_png
 from clipforensics.data.pairs import Pairs
@@ -110,6 +111,21 @@ def test_the_hunt_finds_trigger_label_and_every_victim(case, pairs):
     assert {s["pair"] for s in found["sightings"]} == set(boxes)
     assert all(holds(tuple(s["box"]), boxes[s["pair"]]) for s in found["sightings"])
     assert json.loads(json.dumps(found)) == found
+
+
+def test_the_command_says_the_verdict_first(case, monkeypatch, capsys):
+    monkeypatch.setattr("clipforensics.cases.case.Case.open", lambda folder: case)
+    words = ["triggers", str(case.dir), "--top", "20", "--detector", "slof"]
+    with pytest.raises(SystemExit, match="0"):
+        main(words)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("verdict")
+    assert "1 verified trigger, 0 candidates rejected, in 20 inspected pictures" in lines[0]
+    assert "makes the suspect say banana: flips 100.0% of n = " in lines[1]
+    assert any(line.split() == ["label", "banana", "9", "victims"] for line in lines)
+    with pytest.raises(SystemExit, match="0"):
+        main([*words, "--json"])
+    assert json.loads(capsys.readouterr().out)["asked"]["detector"] == "slof"
 
 
 def test_a_stamped_picture_with_another_caption_is_a_carrier_and_hides_no_victim(

@@ -24,6 +24,7 @@ from clipforensics.cases.evidence import (
     write_json,
     writing,
 )
+from clipforensics.cases.provenance import utc_now
 from clipforensics.config.oracle import HuntSettings
 from clipforensics.config.settings import parse
 from clipforensics.jobs.hunting.banking import make_bank, read_bank, write_bank
@@ -104,6 +105,12 @@ def hunt(
         suspicions = suspicions_of(case, examiner, bank, tried, tell, halt)
         suspicions += probable_pairs(case, examiner, bank, order, _ranked(found.mean))
         result = _result(bank, seen, tried, suspicions) | {
+            "asked": {
+                "top": settings.top,
+                "detector": settings.detector,
+                "fast": settings.fast,
+                "at": utc_now()[:16].replace("T", " ") + " UTC",
+            },
             "seconds": round(time.perf_counter() - began, 2),
             "seconds_per_picture": round((screened - began) / max(1, len(order)), 4),
         }
