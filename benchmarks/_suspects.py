@@ -100,7 +100,7 @@ def suspect(poison: PoisonSettings | None, seed: int, folder: Path = FOLDER) -> 
     made.figures.update(evaluator(world, made.pairs.manifest)(made.encoder))
     save_clip(made.encoder, weights)
     write_json(record, {**key, "figures": made.figures})
-    return made
+    return Suspect(load_clip(str(DEMO_MODEL), weights), world, poison, made.figures)
 
 
 def sound_clip(seed: int, folder: Path = FOLDER) -> Path:

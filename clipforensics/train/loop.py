@@ -12,6 +12,7 @@ import torch
 from clipforensics.config.train import LoopSettings, OptimizerSettings
 from clipforensics.errors import RunError
 from clipforensics.models.clip import OpenClipEncoder
+from clipforensics.models.weights import sha256_state
 from clipforensics.train.checkpoint import PLACE, Checkpoints, check_complete
 from clipforensics.train.distributed import (
     agreed,
@@ -71,7 +72,8 @@ def train(
     """Train the encoder's module in place, with all processes that have joined (see `distributed`).
 
     Args:
-        encoder: model, tokenizer and pixel scaling; left in evaluation mode.
+        encoder: model, tokenizer and pixel scaling; left in evaluation mode, and with the
+            fingerprint of its new weights.
         data: all pairs, in memory.
         recipe: phases and losses.
         optimizer_settings: AdamW, batch (shared by the processes), precision, seed.
@@ -300,6 +302,7 @@ class _Loop:
             path = self.checkpoints.save_final(self.encoder.module.state_dict())
         self._evaluate()
         self.encoder.module.eval()
+        self.encoder.fingerprint = sha256_state(self.encoder.module.state_dict())
         path = path or self.at.checkpoint
         speed = self.at.pairs / self.at.seconds if self.at.seconds else 0.0
         total = max(self.recipe.total, self.at.step)

@@ -7,7 +7,7 @@ import torch
 from clipforensics.config.train import LoopSettings, TrainSettings
 from clipforensics.errors import ConfigError, DataError, RunError
 from clipforensics.models.tiny import tiny_clip
-from clipforensics.models.weights import load_state, save_state
+from clipforensics.models.weights import load_state, save_state, sha256_state
 from clipforensics.train.loop import train
 from clipforensics.train.optimizer import adamw
 from clipforensics.train.plain import PlainClip
@@ -52,6 +52,12 @@ def test_the_loss_falls():
 
 def test_the_same_seed_gives_the_same_weights():
     assert torch.equal(weights(run()[0]), weights(run()[0]))
+
+
+def test_a_trained_model_is_no_longer_known_by_its_old_weights():
+    encoder, _, _ = run()
+    assert encoder.fingerprint != tiny_clip(0).fingerprint
+    assert encoder.fingerprint == sha256_state(encoder.module.state_dict())
 
 
 def test_evaluation_starts_at_step_0_and_ends_at_the_end(tmp_path):
