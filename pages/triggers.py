@@ -18,9 +18,9 @@ with shell.complaints():
     views = ["Hunt", "One picture"]
     named = st.query_params.get("pair")
     # the browser's Back and Forward change the address alone: the view follows it
-    if "triggers.view" not in st.session_state or named != st.session_state.get("triggers.pair"):
+    if "triggers.view" not in st.session_state or named != st.session_state.get(inspecting.NAMED):
         st.session_state["triggers.view"] = views[bool(named)]
-    st.session_state["triggers.pair"] = named
+    st.session_state[inspecting.NAMED] = named
     view = st.segmented_control(
         "View", views, key="triggers.view", required=True,
         label_visibility="collapsed",

@@ -1,5 +1,6 @@
 """Why a region is suspected: the pictures, the three lists, and the paste test with its controls."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -7,8 +8,13 @@ import streamlit as st
 
 from clipforensics.ui import cache, evidencecharts, picks, pictures, shell, state
 
+FROM = "one picture"
+"""Reason of what is decided here, for the log."""
 WEIGHTY = 0.1
 """Probability from which a disagreement over a label is marked."""
+LISTED = 0.005
+"""Probability under which a label the suspect ranks high is not called said."""
+NBSP = "\u00a0"
 STATUS = {
     "verified": ("Verified trigger", "orange", ":material/gpp_bad:"),
     "object": ("A real object", "green", ":material/category:"),
@@ -17,6 +23,8 @@ STATUS = {
     "untested": ("Cannot be tested", "gray", ":material/help:"),
     "narrow": ("Works on few labels", "gray", ":material/filter_alt:"),
 }
+SCREENED = ("Passed the first paste test", "gray", ":material/hourglass_top:")
+"""A pass without controls is no verdict, and not in a verdict's colour."""
 
 
 def headline(case: Any, found: Any, one: Any | None, after: Any, theta: float) -> None:
@@ -81,14 +89,16 @@ def exhibits(case: Any, picture: np.ndarray, drawn: np.ndarray, found: Any, one:
 
 
 def _square(image: np.ndarray) -> np.ndarray:
-    """The image on a light square, so that a flat region is as tall as its neighbours."""
+    """The image on a clear square, so that a flat region is as tall as its neighbours."""
     height, width = image.shape[:2]
     if height == width:
         return image
     edge = max(height, width)
-    out = np.full((edge, edge, 3), 242, np.uint8)
+    out = np.zeros((edge, edge, 4), np.uint8)  # with alpha: it suits either theme
     top, left = (edge - height) // 2, (edge - width) // 2
-    out[top : top + height, left : left + width] = image
+    out[top : top + height, left : left + width] = np.dstack(
+        [image, np.full((height, width), 255, np.uint8)]
+    )
     return out
 
 
@@ -96,23 +106,28 @@ def lists(case: Any, found: Any) -> None:
     """Algorithm 1's lists side by side; what the suspect says and nobody sees is orange.
 
     The suspect's list has a fixed length, so its tail is often said with hardly any weight: it is
-    listed, and not marked.
+    listed and not marked, or, where it is next to nothing, left out.
     """
-    marked = {name for name, p in found.said if p >= WEIGHTY} & dict(found.suspicious).keys()
-    said, seen, odd = st.columns(3)
-    with said, st.container(border=True, height="stretch"):
+    listed = [(name, p) for name, p in found.said if p >= LISTED] or list(found.said[:1])
+    unseen = [(name, p) for name, p in found.suspicious if name in dict(listed)]
+    marked = {name for name, p in listed if p >= WEIGHTY} & dict(unseen).keys()
+    first, second, third = st.columns(3)
+    with first, st.container(border=True, height="stretch"):
         st.markdown("**The suspect says**, whole picture")
-        _lines((name, p, name in marked) for name, p in found.said)
-    with seen, st.container(border=True, height="stretch"):
+        _lines((name, p, name in marked) for name, p in listed)
+    with second, st.container(border=True, height="stretch"):
         st.markdown("**The trusted model finds**, best region")
         _lines((name, p, False) for name, p in _seen(case, found))
-    with odd, st.container(border=True, height="stretch"):
-        st.markdown("**Said but not found**, best region")
-        if found.suspicious:
-            _lines((name, p, name in marked) for name, p in found.suspicious)
+    with third, st.container(border=True, height="stretch"):
+        st.markdown("**Said but not found**, trusted model's best region")
+        if unseen:
+            _lines((name, p, name in marked) for name, p in unseen)
         else:
             st.markdown("Nothing: the picture supports all that the suspect says.")
-    st.caption("One disagreement is a reason to look, not a finding; the paste test decides.")
+    said = "One disagreement is a reason to look, not a finding; the paste test decides."
+    if len(listed) < len(found.said):
+        said += f" Labels that the suspect gives less than {LISTED:.1%} are left out."
+    st.caption(said)
 
 
 def _lines(rows: Any) -> None:
@@ -149,13 +164,20 @@ def paste_test(case: Any, row: int, found: Any, one: Any, examiner: Any) -> None
     left, right = st.columns([1.6, 1], vertical_alignment="center")
     left.altair_chart(evidencecharts.paste_chart(figures, controls), width="stretch")
     with right:
-        verification(figures)
+        hunted: list[Any] | None = None
+        with shell.part():
+            hunted = _hunted(case, case.pairs.ids[row])
+        # the hunt's sighting of a label is the region that passed, not one that failed before it
+        passed = figures.status == "verified"
+        mine = [t for t in hunted or () if passed and t.label == one.label]
+        verification(figures, mine[0].figures if mine else None)
         st.markdown(
             f"{len(controls)} control crops of its size, from clean pictures: at most "
             f"{max(controls):.1%}, to whichever label"
         )
-        with shell.part():
-            _confirmed(case, case.pairs.ids[row])
+        _confirmed(hunted or (), [one.label] if mine else [])
+        if hunted is not None and passed and not mine:
+            st.markdown("No hunt has tried this region on further pictures and with its controls.")
 
 
 def _tried(case: Any, row: int, examiner: Any) -> list[Any] | None:
@@ -173,25 +195,51 @@ def _tried(case: Any, row: int, examiner: Any) -> list[Any] | None:
         return cache.pasted(case, row, examiner)
 
 
-def _confirmed(case: Any, name: str) -> None:
-    """What the newest hunt made of it, with more pictures and controls."""
+def _hunted(case: Any, name: str) -> list[Any]:
+    """The newest hunt's triggers, verified or rejected, that were seen in this picture."""
     from clipforensics.jobs.hunting.triggers import trigger_bank
 
-    for trigger in trigger_bank(case):
-        if name in trigger.pairs:
-            word, colour, icon = STATUS[trigger.figures.status]
-            p = trigger.figures.p_value
-            st.markdown(
-                f"The hunt: :{colour}[{icon} {word.lower()}] seen in {len(trigger.pairs):,} "
-                f"pictures, flip rate {trigger.figures.flip_rate:.1%} of {trigger.figures.n:,}"
-                + (f", p = {p:.3g}" if p is not None else "")
-            )
+    return [trigger for trigger in trigger_bank(case) if name in trigger.pairs]
 
 
-def verification(figures: Any) -> None:
-    """What the paste test says."""
-    word, colour, icon = STATUS.get(figures.status, (figures.status, "gray", ":material/help:"))
+def _confirmed(hunted: Sequence[Any], mine: Sequence[str]) -> None:
+    """What the newest hunt made of the picture's regions, with more pictures and controls."""
+    for trigger in hunted:
+        word, colour, icon = badge_of(trigger.figures)
+        p, seen = trigger.figures.p_value, len(trigger.pairs)
+        which = "this region" if trigger.label in mine else "another region of this picture"
+        st.markdown(
+            f"The hunt, of {which} as **{state.plain(trigger.label)}**: "
+            f":{colour}[{icon} {word.lower()}] seen in "
+            f"{seen:,} {'picture' if seen == 1 else 'pictures'}, flip rate "
+            f"{trigger.figures.flip_rate:.1%} (n{NBSP}={NBSP}{trigger.figures.n:,})"
+            + (f", {_p_text(p)}" if p is not None else "")
+        )
+
+
+def _p_text(p: float) -> str:
+    return f"p{NBSP}={NBSP}{p:.3g}, Holm-corrected over the clusters tested"
+
+
+def badge_of(figures: Any) -> tuple[str, str, str]:
+    """Word, colour and icon of a paste test; verified only where controls were pasted, too."""
+    if figures.status == "verified" and figures.p_value is None:
+        return SCREENED
+    return STATUS.get(figures.status, (figures.status, "gray", ":material/help:"))
+
+
+def verification(figures: Any, hunted: Any | None = None) -> None:
+    """What the paste test says.
+
+    Args:
+        figures: of one paste test.
+        hunted: where these are of the screen alone, what a hunt made of the same region: its
+            verdict is the badge then.
+    """
+    word, colour, icon = badge_of(hunted or figures)
     st.badge(word, color=colour, icon=icon)
+    if hunted is not None:
+        st.markdown("The badge is the hunt's verdict; these are the first paste test's figures:")
     if figures.status == "untested":
         st.markdown(
             f"Only {figures.n:,} clean pictures show something else than "
@@ -200,13 +248,14 @@ def verification(figures: Any) -> None:
         )
         return
     low, high = figures.interval
+    n = f"n{NBSP}={NBSP}{figures.n:,}"
     said = [
-        f"Flip rate **{figures.flip_rate:.1%}** (95 % {low:.1%} to {high:.1%}, n = {figures.n:,})",
-        f"Same paste on the trusted model: {figures.flip_rate_trusted:.1%}",
+        f"Flip rate **{figures.flip_rate:.1%}** (95{NBSP}% {low:.1%} to {high:.1%}, {n})",
+        f"Same paste on the trusted model: {figures.flip_rate_trusted:.1%} ({n})",
         f"Entropy of the answers: {figures.entropy:.2f}",
     ]
     if figures.p_value is not None:
-        said.append(f"Against control crops: p = {figures.p_value:.3g}")
+        said.append(f"Against control crops: {_p_text(figures.p_value)}")
     if figures.large:
         said.append("Covers more than a quarter of the picture")
     st.markdown("  \n".join(said))
@@ -217,8 +266,10 @@ def verdicts(case: Any, name: str, label: str | None) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown("**Your verdict on this picture**", width="content")
         held = case.store.current("sample").get(name)
-        picks.verdict_buttons(case, "sample", name, held, "inspect")
+        picks.verdict_buttons(case, "sample", name, held, "inspect", FROM)
         if label is not None:
             entry = case.store.current("label").get(label)
-            text = f"Pick label {state.plain(label)}"
-            picks.pick_button(case, "label", label, entry, "inspect", label=text)
+            word = state.plain(label)
+            picks.pick_button(
+                case, "label", label, entry, "inspect", FROM, f"Pick label {word}", f"Label {word}"
+            )

@@ -56,12 +56,18 @@ def score_text(ranking: Any, row: int) -> str:
     """Score and percentile of one pair."""
     if not np.isfinite(ranking.score[row]):
         return "not scored"
-    return f"score {ranking.score[row]:.3g}, top {top_share(ranking.rank[row])}"
+    share = top_share(ranking.rank[row], len(ranking.order))
+    return f"score {ranking.score[row]:.3g}, top {share}"
 
 
-def top_share(rank: float) -> str:
-    """How far up the ranking, as a share of all pairs: top 0.2 %."""
-    share = (1.0 - rank) * 100
+def top_share(rank: float, scored: int) -> str:
+    """How far up the ranking, as a share of the scored pairs, this one counted: top 0.2 %.
+
+    Args:
+        rank: the share that scores lower, the pair itself counting half.
+        scored: how many pairs have a score.
+    """
+    share = min(1.0, 1.0 - rank + 0.5 / scored) * 100
     return f"{share:.2g} %" if share < 10 else f"{share:.0f} %"
 
 
@@ -73,7 +79,7 @@ def _card(case: Any, row: int, ranking: Any, verdicts: dict[str, Any], key: str)
         st.caption(score_text(ranking, row))
         held = verdicts.get(name)
         with st.container(horizontal=True, gap="xxsmall"):
-            picks.pick_button(case, "sample", name, held, key)
+            picks.pick_button(case, "sample", name, held, key, "map")
             st.button(
                 "", icon=":material/hub:", key=f"{key}.near.{name}", help="Show its neighbours",
                 on_click=_show_near, args=(name,), type="tertiary",

@@ -121,7 +121,7 @@ def _summary(case: Any, result: dict[str, Any]) -> None:
             for one in result["affected_labels"]:
                 label = f"{state.plain(one['label'])} · flips at least {one['flip_rate_low']:.0%}"
                 picks.pick_button(
-                    case, "label", one["label"], held.get(one["label"]), "hunt", label=label
+                    case, "label", one["label"], held.get(one["label"]), "hunt", "hunt", label
                 )
     _pick_all(
         case, result["victims"], "hunt.victims", "victims of the hunt",
@@ -169,12 +169,14 @@ def _card(case: Any, trigger: Any, held: dict[str, Any]) -> None:
         st.text(f"Seen in {seen:,} {'picture' if seen == 1 else 'pictures'} ({kind})")
         with st.container(horizontal=True):
             picks.pick_button(
-                case, "trigger", subject, held.get(subject), "hunt", label="Pick trigger"
-            )
+                case, "trigger", subject, held.get(subject), "hunt", "hunt",
+                "Pick trigger", "Trigger",
+            )  # fmt: skip
             first = case.store.current("sample").get(trigger.pair)
             picks.pick_button(
-                case, "sample", trigger.pair, first, f"hunt.{subject}", label="Pick sample"
-            )
+                case, "sample", trigger.pair, first, f"hunt.{subject}", "hunt",
+                "Pick sample", "Sample",
+            )  # fmt: skip
             st.button(
                 "Inspect", key=f"hunt.look.{subject}", icon=":material/center_focus_strong:",
                 on_click=_inspect, args=(trigger.pair,),

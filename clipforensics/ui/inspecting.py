@@ -1,5 +1,6 @@
 """The parts of the Triggers page that look at one picture: masks, lists, betraying regions."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,13 @@ from clipforensics.ui import arguing, cache, gallery, pictures, scanned, shell, 
 
 MOST_REGIONS = 16
 MOST_SHOWN = 3
+NAMED = "triggers.pair"
+"""Session key: the picture that the address named when the page was drawn last."""
 OTHER_CASE = "Open a case that names one on the Case page"
 
 
 def choose(case: Any, ranking: Any) -> str | None:
-    """Which picture: the URL's, else one from the top scores, the picks, or an id."""
+    """Which picture: the URL's, else the first; and ways to another: top scores, picks, an id."""
     slots = st.columns([1, 1.6, 1.2], vertical_alignment="bottom")
     ids = case.pairs.ids
     picked = [name for name, entry in case.store.current("sample").items() if entry.verdict]
@@ -25,13 +28,15 @@ def choose(case: Any, ranking: Any) -> str | None:
         if source == "Top scores"
         else [n for n in picked if scanned.row_of(case, n) is not None]
     )
-    shown = st.query_params.get("pair")
+    shown = st.query_params.get("pair") or (names[0] if names else None)
+    if shown is not None and not st.query_params.get("pair"):
+        st.query_params["pair"] = st.session_state[NAMED] = shown
     with slots[1]:
         key = f"inspect.pick.{source}.{shown}"
         at = names.index(shown) if shown in names else None
         st.selectbox(
             "Picture", names, at, key=key, format_func=lambda name: _called(case, ranking, name),
-            placeholder="Choose a picture" if names else "Nothing has been picked yet",
+            placeholder="Choose another picture" if names else "Nothing has been picked yet",
             on_change=lambda: _go(st.session_state[key]),
         )  # fmt: skip
     with slots[2]:
@@ -39,7 +44,7 @@ def choose(case: Any, ranking: Any) -> str | None:
             "or its id", key="inspect.id", max_chars=500,
             on_change=lambda: _go(st.session_state["inspect.id"].strip()),
         )  # fmt: skip
-    return shown or (names[0] if names else None)
+    return shown
 
 
 def _called(case: Any, ranking: Any, name: str) -> str:
@@ -64,11 +69,9 @@ def show(case: Any, ranking: Any, name: str) -> None:
     picture = case.pairs.picture(row, examiner.suspect.side)
     chosen = to_test(found.candidates, MOST_SHOWN)[:MOST_SHOWN]
     with st.container(horizontal=True, vertical_alignment="center"):
-        masks = st.segmented_control(
-            "Masks", ["Betraying", "All", "None"], default="Betraying", key="inspect.masks",
-            required=True, label_visibility="collapsed",
-        )  # fmt: skip
+        masks = _masks(bool(chosen))
         one = _which(chosen, name)
+        st.text(f"{name} · {gallery.score_text(ranking, row)}", width="content")
         st.text(f"Caption: {case.pairs.captions[row][:200]}", width="content")
     after = said_without(picture, one, examiner) if one else ()
     drawn, said = _drawn(picture, found, one, masks)
@@ -87,6 +90,15 @@ def show(case: Any, ranking: Any, name: str) -> None:
     _regions(case, picture, found)
 
 
+def _masks(suspected: bool) -> str:
+    """Which masks are drawn; without a suspected region there is none to point at."""
+    options = ["Betraying", "All", "None"] if suspected else ["All", "None"]
+    return st.segmented_control(
+        "Masks", options, default="Betraying" if suspected else "None",
+        key=f"inspect.masks.{len(options)}", required=True, label_visibility="collapsed",
+    )  # fmt: skip
+
+
 def _which(chosen: list[Any], name: str) -> Any | None:
     """The candidate that is argued about: the surest, or the reviewer's choice of the first few."""
     if len(chosen) < 2:
@@ -101,16 +113,28 @@ def _which(chosen: list[Any], name: str) -> Any | None:
 
 def _drawn(picture: np.ndarray, found: Any, one: Any | None, shown: str) -> tuple[np.ndarray, str]:
     """The picture with masks as asked for, and what they are."""
-    regions = [region for region in found.regions if region.source != "whole"]
+    parts = [i for i, region in enumerate(found.regions) if region.source != "whole"]
     # dozens of nested masks betray the same thing: the outline of the one argued about says where
     surest = [] if one is None else [one.region]
     drawn = picture
     if shown == "All":
-        drawn = pictures.with_masks(picture, [r.mask for r in regions], surest, opacity=0.15)
+        masks = [found.regions[i].mask for i in parts]
+        drawn = pictures.with_masks(picture, masks, surest, opacity=0.15)
     elif shown == "Betraying" and one is not None:
         drawn = pictures.boxed(picture, one.box_xyxy)
-    betraying = len({one.region for one in found.candidates})
-    return drawn, f"{len(regions)} masks; in {betraying} the two models disagree."
+    return drawn, _counted(found, parts)
+
+
+def _counted(found: Any, parts: Sequence[int]) -> str:
+    """How many masks there are, and in how many the models disagree, by kind."""
+    betraying = {one.region for one in found.candidates}
+    first = found.p_trusted.argmax(axis=1), found.p_suspect.argmax(axis=1)
+    differ = sum(i not in betraying and first[0][i] != first[1][i] for i in parts)
+    return (
+        f"{len(parts):,} masks: {len(betraying):,} candidates (alone they make the suspect say a "
+        f"label that the trusted model finds in no region); in {differ:,} more the two models' "
+        "first answers differ."
+    )
 
 
 def _regions(case: Any, picture: np.ndarray, found: Any) -> None:

@@ -106,7 +106,7 @@ def _verdict(case: Any, result: dict[str, Any]) -> None:
         st.markdown("**Oddly small trigger for**", width="content")
         for label in flagged:
             picks.pick_button(
-                case, "label", label, held.get(label), "invert", label=state.plain(label)
+                case, "label", label, held.get(label), "invert", "inversion", state.plain(label)
             )
     st.text(
         "A reason to look, and no proof: an inverted trigger is one that works, not the one planted."

@@ -217,8 +217,9 @@ def label_picks(case: Any, rows: np.ndarray) -> None:
         st.markdown("Labels named here", width="content")
         for name, count in found:
             picks.pick_button(
-                case, "label", name, held.get(name), "map", label=f"{state.plain(name)} · {count:,}"
-            )
+                case, "label", name, held.get(name), "map", "map",
+                f"{state.plain(name)} · {count:,}",
+            )  # fmt: skip
 
 
 def neighbours(case: Any, detector: str, ranking: Ranking, reference: ReferenceSettings) -> None:

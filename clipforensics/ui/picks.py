@@ -22,12 +22,27 @@ ICONS = {
 
 
 def pick_button(
-    case: Any, kind: str, subject: str, held: Any, key: str, reason: str = "", label: str = "Pick"
-) -> None:
-    """Flag one sample, label or trigger as suspicious; shows the verdict that holds, if any."""
+    case: Any, kind: str, subject: str, held: Any, key: str, reason: str,
+    label: str | None = None, name: str | None = None,
+) -> None:  # fmt: skip
+    """Flag one sample, label or trigger as suspicious; shows the verdict that holds, if any.
+
+    Args:
+        case: whose log is written.
+        kind: "sample", "label" or "trigger".
+        subject: which one.
+        held: its entry in the log, if any.
+        key: first part of the widget's key.
+        reason: where the pick comes from, for the log.
+        label: the button's text; without one "Pick", and the verdict alone where one holds.
+        name: what stands before the verdict that holds; else the label.
+    """
     verdict = held.verdict if held else None
+    text = label or "Pick"
+    if verdict:
+        text = f"{name or label} · {verdict}" if label else WORDS.get(verdict, verdict)
     st.button(
-        WORDS.get(verdict, label) if verdict else label,
+        text,
         icon=ICONS.get(verdict or "", ":material/flag:"),
         key=f"{key}.pick.{kind}.{subject}", disabled=verdict == PICKED,
         type="secondary", help=f"Flag this {kind} as suspicious",
@@ -35,14 +50,14 @@ def pick_button(
     )  # fmt: skip
 
 
-def verdict_buttons(case: Any, kind: str, subject: str, held: Any, key: str) -> None:
+def verdict_buttons(case: Any, kind: str, subject: str, held: Any, key: str, reason: str) -> None:
     """One button a verdict for one sample, label or trigger; the one that holds is filled."""
     verdict = held.verdict if held else None
     for word in ("suspicious", "benign", "unsure"):
         st.button(
             WORDS[word], icon=ICONS[word], key=f"{key}.{word}.{kind}.{subject}",
             type="primary" if word == verdict else "secondary",
-            on_click=decide, args=(case, kind, [subject], word),
+            on_click=decide, args=(case, kind, [subject], word, reason),
         )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ BETRAYING = (213, 96, 26)
 
 
 def webp(picture: np.ndarray, longest: int = 384) -> bytes:
-    """WebP of uint8 [h, w, 3]; small pictures grow by a whole factor, without smoothing."""
+    """WebP of uint8 [h, w, 3], or 4 with alpha; small pictures grow by a whole factor, without smoothing."""
     image = Image.fromarray(picture)
     scale = longest / max(image.size)
     if scale >= 1:

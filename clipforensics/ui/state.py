@@ -17,6 +17,9 @@ from clipforensics.errors import CaseError, ForensicsError
 
 HOME_VARIABLE = "CLIPFORENSICS_HOME"
 NOBODY = "reviewer"
+OF_ONE_CASE = ("pair", "near", "sel", "at", "run")
+"""What an address names inside one case: a picture, a selection, a run."""
+KEPT_OF_ONE_CASE = ("review.at", "inspect.id")
 _MARKDOWN = str.maketrans({char: f"\\{char}" for char in "\\`*_[]<>#|~$"})
 
 
@@ -72,7 +75,14 @@ def active_case() -> Any:
 
 
 def choose(name: str) -> None:
-    """Make a case the active one."""
+    """Make a case the active one, and forget what was open in the one before."""
+    if name != st.query_params.get("case"):
+        for one in OF_ONE_CASE:
+            st.query_params.pop(one, None)
+        for key in KEPT_OF_ONE_CASE:
+            st.session_state.pop(key, None)
+        if "page" in st.session_state:  # the list's page is bound to the address: set, not dropped
+            st.session_state["page"] = 1
     st.query_params["case"] = name
     st.session_state["state.case"] = name
 

@@ -70,7 +70,9 @@ def _pick(case: Any, name: str) -> None:
     held = case.store.current("label").get(name)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown("Mark the leading label", width="content")
-        picks.pick_button(case, "label", name, held, "map.suspect", label=state.plain(name))
+        picks.pick_button(
+            case, "label", name, held, "map.suspect", "named by the outliers", state.plain(name)
+        )
         st.markdown("Its highest-scored pairs:", width="content")
 
 

@@ -7,7 +7,7 @@ the page that shows one picture reads what the hunt found.
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,8 @@ Progress = Callable[..., None]
 Stop = Callable[[], bool]
 CHUNK = 512
 RESULT = "result.json"
+PASSED = "passed the screen"
+"""What a region did that passed the first paste test; that test verifies nothing."""
 
 
 def run(context: RunContext) -> dict[str, Any]:
@@ -81,7 +83,7 @@ def hunt(
         triggers [{pair, box, label, flip_rate, entropy, …}] verified, best first; rejected, alike;
         sightings [{pair, box, label, flip_rate, entropy, trigger}]; affected_labels [{label, …}]
         best first; victims, carriers, probable [pair ids]; and what was counted: inspected, with
-        candidates, statuses, seconds.
+        candidates, statuses {outcome of the first paste test: regions}, seconds.
 
     Raises:
         CaseError, ConfigError: see `check_able`, before anything is embedded; and CaseError where
@@ -212,8 +214,13 @@ def _result(
         "suspicions": [asdict(s) for s in suspicions],
         "inspected": len(tried),
         "with_candidates": sum(bool(several) for several in tried.values()),
-        "statuses": dict(statuses),
+        "statuses": _outcomes(statuses),
     }  # fmt: skip
+
+
+def _outcomes(statuses: Mapping[str, int]) -> dict[str, int]:
+    """Outcomes of the screen; older results call those that passed it verified."""
+    return {PASSED if one == "verified" else one: count for one, count in statuses.items()}
 
 
 def _trigger_row(trigger: Trigger) -> dict[str, Any]:
@@ -234,7 +241,10 @@ def _latest_folder(case: Case) -> Path | None:
 
 def _read_result(folder: Path) -> dict[str, Any]:
     with reading(folder):
-        return dict(json.loads((folder / RESULT).read_text(encoding="utf-8")))
+        result = dict(json.loads((folder / RESULT).read_text(encoding="utf-8")))
+        if "statuses" in result:
+            result["statuses"] = _outcomes(result["statuses"])
+        return result
 
 
 def _silent(*_: Any, **__: Any) -> None:
