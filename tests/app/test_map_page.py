@@ -239,7 +239,10 @@ def test_a_pick_is_in_the_case_with_the_reviewer_and_can_be_undone(at, case):
 def test_a_label_can_be_picked(at, case):
     button = next(one for one in at.button if (one.key or "").startswith("map.pick.label."))
     button.click().run()
-    assert button.key.removeprefix("map.pick.label.") in case.store.current("label")
+    held = case.store.current("label")[button.key.removeprefix("map.pick.label.")]
+    assert (held.verdict, held.reason) == ("suspicious", "map")
+    again = at.button(key=button.key)
+    assert again.label == f"{button.label} · suspicious"
 
 
 def test_all_of_a_selection_is_picked_only_after_a_second_click(case, visit):

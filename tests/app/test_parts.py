@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from clipforensics.ui import charts, forms, live, mapview, pictures, state
+from clipforensics.ui import arguing, charts, forms, gallery, live, mapview, pictures, state
 from clipforensics.ui.ranking import ranked
 
 
@@ -17,6 +17,24 @@ def test_the_overlay_holds_every_top_score_and_every_label():
     assert set(strata) == set(strata[drawn])
     assert (np.diff(rank[drawn]) >= 0).all()
     np.testing.assert_array_equal(drawn, charts.overlay_rows(rank, strata, limit=400))
+
+
+def test_the_first_pair_is_one_pair_up_the_ranking():
+    found = ranked(np.arange(20_000.0), np.zeros(20_000), {})
+    first, second, last = found.order[[0, 1, -1]]
+    assert gallery.top_share(found.rank[first], 20_000) == "0.005 %"
+    assert gallery.top_share(found.rank[second], 20_000) == "0.01 %"
+    assert gallery.top_share(found.rank[last], 20_000) == "100 %"
+    assert gallery.score_text(found, int(first)) == "score 2e+04, top 0.005 %"
+
+
+def test_a_flat_region_stands_on_a_clear_square():
+    flat = np.full((4, 10, 3), 9, np.uint8)
+    squared = arguing._square(flat)
+    assert squared.shape == (10, 10, 4)
+    assert (squared[..., 3] == 255).sum() == 40
+    assert (squared[3:7, :, :3] == 9).all()
+    assert pictures.webp(squared)
 
 
 def test_small_data_is_drawn_whole():

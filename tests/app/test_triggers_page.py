@@ -1,12 +1,18 @@
 """The Triggers page: one picture under the oracle, the hunt, and what it found."""
 
+import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from clipforensics.jobs.hunting import examining
 from clipforensics.oracle.regions import grid_regions
 from clipforensics.oracle.segmenter import SmallSamSegmenter
+from clipforensics.ui import arguing
+
+NBSP = "\u00a0"
 
 
 def test_a_hunt_starts_as_a_run_with_the_chosen_number(home, launched, visit):
@@ -23,14 +29,25 @@ def test_found_triggers_show_their_figures_and_can_be_picked(case, bank, launche
 
     at = visit("triggers", case="tiny")
     said = " ".join(one.value for one in at.markdown)
-    assert "Flip rate **95.0%** (95 % 91.0% to 97.0%, n = 200)" in said
-    assert "trusted model: 1.0%" in said
+    assert f"Flip rate **95.0%** (95{NBSP}% 91.0% to 97.0%, n{NBSP}={NBSP}200)" in said
+    assert f"trusted model: 1.0% (n{NBSP}={NBSP}200)" in said
+    assert f"p{NBSP}={NBSP}0.025, Holm-corrected over the clusters tested" in said
+    assert [one.value for one in at.markdown if "Verified trigger" in one.value]
     subject = trigger_subject(bank[0])
     at.button(key=f"hunt.pick.trigger.{subject}").click().run()
     at.button(key="hunt.pick.label.banana").click().run()
+    at.button(key=f"hunt.{subject}.pick.sample.{bank[0].pair}").click().run()
     assert not at.exception
-    assert case.store.current("trigger")[subject].verdict == "suspicious"
-    assert case.store.current("label")["banana"].verdict == "suspicious"
+    for kind, name in (("trigger", subject), ("label", "banana"), ("sample", bank[0].pair)):
+        held = case.store.current(kind)[name]
+        assert (held.verdict, held.reason) == ("suspicious", "hunt")
+    # what was picked stays legible beside the verdict
+    picked = at.button(key="hunt.pick.label.banana")
+    assert picked.label == "banana · flips at least 91% · suspicious"
+    assert picked.disabled
+    assert at.button(key=f"hunt.pick.trigger.{subject}").label == "Trigger · suspicious"
+    sample = at.button(key=f"hunt.{subject}.pick.sample.{bank[0].pair}")
+    assert sample.label == "Sample · suspicious"
 
 
 def test_without_a_verified_trigger_the_page_says_why_and_where_to_go_on(case, bank, visit):
@@ -71,7 +88,10 @@ def test_one_picture_shows_lists_regions_and_verdicts(case, visit, monkeypatch):
     monkeypatch.setattr(SmallSamSegmenter, "segment", windows)
     pair = case.pairs.ids[0]
     at = visit("triggers", case="tiny", pair=pair)
-    assert any("the two models disagree" in one.value for one in at.text)
+    assert any("masks: 0 candidates" in one.value for one in at.text)
+    assert any(one.value.startswith(f"{pair} · score ") for one in at.text)
+    masks = next(one for one in at.segmented_control if one.key.startswith("inspect.masks"))
+    assert (masks.options, masks.value) == (["All", "None"], "None")
     said = " ".join(one.value for one in at.markdown)
     for title in ("The suspect says", "The trusted model finds", "Said but not found"):
         assert title in said
@@ -79,7 +99,95 @@ def test_one_picture_shows_lists_regions_and_verdicts(case, visit, monkeypatch):
     assert any("reason to look, not a finding" in one.value for one in at.caption)
     at.button(key=f"inspect.benign.sample.{pair}").click().run()
     assert not at.exception
-    assert case.store.current("sample")[pair].verdict == "benign"
+    held = case.store.current("sample")[pair]
+    assert (held.verdict, held.reason) == ("benign", "one picture")
+
+
+def test_the_picture_that_is_shown_is_the_one_that_is_named(case, visit, monkeypatch):
+    monkeypatch.setattr(SmallSamSegmenter, "segment", windows)
+    at = visit("triggers", case="tiny")
+    view = "triggers.view"
+    at.segmented_control(key=view).set_value("One picture").run()
+    name = at.query_params["pair"]
+    box = next(one for one in at.selectbox if one.label == "Picture")
+    assert box.value == name
+    assert any(one.value.startswith(f"{name} · score ") for one in at.text)
+    assert at.button(key=f"inspect.benign.sample.{name}")
+    at.segmented_control(key=view).set_value("Hunt").run()  # the very next click counts
+    assert at.segmented_control(key=view).value == "Hunt"
+    assert not at.exception
+
+
+def test_another_case_forgets_what_was_open_in_this_one(home, case, visit, monkeypatch):
+    monkeypatch.setattr(SmallSamSegmenter, "segment", windows)
+    other = home / "other"
+    shutil.copytree(home / "tiny", other)
+    at = visit("triggers", case="tiny", pair=case.pairs.ids[0])
+    at.session_state["review.at"] = case.pairs.ids[0]
+    at.selectbox(key="state.pick.tiny").set_value("other").run()
+    assert not at.exception
+    assert at.query_params["case"] == "other"
+    assert "pair" not in at.query_params
+    assert "review.at" not in at.session_state
+    assert at.segmented_control(key="triggers.view").value == "Hunt"
+
+
+def test_labels_that_are_next_to_unsaid_are_not_listed_as_said(case, monkeypatch):
+    said = (("cat", 0.995), ("dog", 0.004), ("banana", 0.0))
+    found = SimpleNamespace(
+        said=said, suspicious=(("dog", 0.2), ("banana", 0.1)), p_trusted=np.full((2, 40), 0.1)
+    )
+    shown = []
+    monkeypatch.setattr(arguing, "_lines", lambda rows: shown.append([one[0] for one in rows]))
+    arguing.lists(case, found)
+    assert shown[0] == ["cat"]
+    assert len(shown) == 2  # nothing is said and not found
+    shown.clear()
+    arguing.lists(case, SimpleNamespace(**vars(found) | {"suspicious": (("cat", 0.3),)}))
+    assert shown[2] == ["cat"]
+
+
+def test_the_screen_alone_verifies_nothing(bank):
+    figures = bank[0].figures
+    assert arguing.badge_of(figures)[0] == "Verified trigger"
+    word, colour, _ = arguing.badge_of(replace(figures, p_value=None))
+    assert (word, colour) == ("Passed the first paste test", "gray")
+    assert arguing.badge_of(replace(figures, status="weak", p_value=None))[0] == "Too weak"
+
+
+def test_the_verdict_of_the_hunt_is_the_badge(case, bank, visit, monkeypatch):
+    """One region, passed by the screen: without a hunt, with one that rejects, with one that agrees."""
+    monkeypatch.setattr(SmallSamSegmenter, "segment", windows)
+    monkeypatch.setattr(examining, "find_triggers", accused)
+    screened = replace(bank[0].figures, p_value=None, n=40)
+    monkeypatch.setattr(examining, "verify", lambda *a, **k: replace(screened, label=a[1]))
+    monkeypatch.setattr(examining, "signature", lambda *a, **k: np.ones(4, np.float32))
+    pair, hunted = case.pairs.ids[0], bank.pop()
+    at = visit("triggers", case="tiny", pair=pair)
+    at.button(key="inspect.paste").click().run()
+    assert badges(at) == ["Passed the first paste test"]
+    assert any("No hunt has tried this region" in one.value for one in at.markdown)
+    label = next(one.key for one in at.button if one.key.startswith("inspect.pick.label."))
+    of_pair = replace(hunted, label=label.removeprefix("inspect.pick.label."), pairs=(pair,))
+    chance = replace(hunted.figures, status="chance", p_value=0.4)
+    for status, figures, word in (
+        ("could be chance", chance, "Could be chance"),
+        ("verified trigger", hunted.figures, "Verified trigger"),
+    ):
+        bank[:] = [replace(of_pair, figures=figures)]
+        again = visit("triggers", case="tiny", pair=pair)
+        assert badges(again) == [word]
+        (told,) = (one.value for one in again.markdown if one.value.startswith("The hunt, of this"))
+        assert status in told
+        assert "seen in 1 picture, flip rate" in told
+    bank[:] = [replace(of_pair, label="another", figures=hunted.figures)]
+    assert badges(visit("triggers", case="tiny", pair=pair)) == ["Passed the first paste test"]
+
+
+def badges(at):
+    words = [word for word, _, _ in (*arguing.STATUS.values(), arguing.SCREENED)]
+    drawn = [one.value for one in at.markdown if "-badge[" in one.value]
+    return [word for text in drawn for word in words if f" {word}]" in text]
 
 
 def test_a_region_is_argued_with_pictures_lists_paste_test_and_controls(case, visit, monkeypatch):

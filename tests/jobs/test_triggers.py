@@ -328,3 +328,13 @@ def test_the_job_speaks_through_its_context(case, monkeypatch):
     )  # fmt: skip
     assert run(context)["triggers"]
     assert lines[0]["inspected"] == SETTINGS.top
+    # the first paste test has no controls: what passes it is not called verified
+    assert lines[0]["statuses"][triggers.PASSED] > 0
+    assert "verified" not in lines[0]["statuses"]
+
+
+def test_the_outcomes_of_an_older_hunt_are_called_as_today():
+    from clipforensics.jobs.hunting.triggers import _outcomes
+
+    today = {"passed the screen": 105, "weak": 208}
+    assert _outcomes({"verified": 105, "weak": 208}) == _outcomes(today) == today
