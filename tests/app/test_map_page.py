@@ -279,3 +279,18 @@ def test_any_card_of_the_list_opens_its_argument(at, place):
     assert not at.exception
     assert at.title[0].value == "Triggers"
     assert at.query_params["pair"] == name
+
+
+def test_another_case_opens_at_its_first_page_without_what_was_named_here(home, case, visit):
+    import shutil
+
+    shutil.copytree(home / "tiny", home / "other")
+    at = visit("map", case="tiny", near=case.pairs.ids[3])
+    at.segmented_control(key="show").set_value("All").run()
+    at.session_state["page"] = 3
+    at.run()
+    at.selectbox(key="state.pick.tiny").set_value("other").run()
+    assert not at.exception
+    assert at.query_params["case"] == "other"
+    assert "near" not in at.query_params
+    assert at.session_state["page"] == 1
