@@ -64,7 +64,9 @@ def test_a_flag_is_shown_with_every_condition(case, result, launched, visit):
     assert len(at.get("image")) == 3
     at.button(key="invert.pick.label.banana").click().run()
     assert not at.exception
-    assert case.store.current("label")["banana"].verdict == "suspicious"
+    held = case.store.current("label")["banana"]
+    assert (held.verdict, held.reason) == ("suspicious", "inversion")
+    assert at.button(key="invert.pick.label.banana").label == "banana · suspicious"
 
 
 def test_nothing_flagged_is_never_called_clean(case, result, visit, monkeypatch):
