@@ -13,6 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,7 +28,7 @@ DAMAGED = (
 )  # fmt: skip
 """What reading damaged JSON or .npz may raise. Malformed JSON and Unicode are ValueErrors, JSON
 nested too deep is a RuntimeError, and so is a compression that zipfile does not know."""
-REVISIONS = {"screens": 3, "hunts": 3, "inverted": 2}
+REVISIONS = {"screens": 3, "hunts": 3, "inverted": 3}
 """Of a kind whose making changed since its first version; older evidence of it is made anew."""
 
 
@@ -98,16 +99,45 @@ def reading(folder: Path) -> Iterator[None]:
         ) from None
 
 
-def latest(case: HasFolder, kind: str, **wanted: Any) -> Path | None:
-    """The evidence of a kind that was asked for last, of those whose key holds these values."""
-    found = []
+@dataclass(frozen=True)
+class Listed:
+    """One finished folder of a kind: when it was last asked for, and its record, unchecked."""
+
+    asked: str
+    folder: Path
+    made: dict[str, Any]
+
+
+def listed(case: HasFolder, kind: str, **wanted: Any) -> tuple[list[Listed], list[Path]]:
+    """The evidence of a kind whose key holds these values, that asked for last first.
+
+    Returns:
+        It, and the folders whose record cannot be read.
+    """
+    found, damaged = [], []
     for path in (case.dir / "evidence" / kind).glob(f"*/{MADE}"):
         if "." in path.parent.name:  # still being filled
             continue
-        made = read_made(path.parent)
+        try:
+            made = read_made(path.parent)
+        except CaseError:
+            damaged.append(path.parent)
+            continue
         if all(made["key"].get(name) == value for name, value in wanted.items()):
-            found.append((_asked(path.parent) or made["made"], path.parent))
-    return max(found)[1] if found else None
+            found.append(Listed(_asked(path.parent) or made["made"], path.parent, made))
+    return sorted(found, key=lambda one: (one.asked, one.folder), reverse=True), damaged
+
+
+def latest(case: HasFolder, kind: str, **wanted: Any) -> Path | None:
+    """The evidence of a kind that was asked for last, of those whose key holds these values.
+
+    Raises:
+        CaseError: a record is damaged: it could be that of the latest.
+    """
+    found, damaged = listed(case, kind, **wanted)
+    if damaged:
+        read_made(damaged[0])  # says what is wrong
+    return found[0].folder if found else None
 
 
 def ask_again(folder: Path) -> None:

@@ -22,7 +22,10 @@ def invert(
     case: Annotated[Path, typer.Argument(help="Case folder.")],
     label: Annotated[
         list[str] | None,
-        typer.Option(help="Suspected target label, repeatable; default: what the scan suspects."),
+        typer.Option(
+            help="Suspected target label, repeatable; default: those that the scan suspects, at "
+            f"most {DEFAULT.most_labels}."
+        ),
     ] = None,
     family: Annotated[
         list[str] | None,
@@ -52,11 +55,24 @@ def invert(
 def _lines(result: dict) -> dict[str, str]:
     """One line for each label and family, and the verdict."""
     lines = {"verdict": result["verdict"], "chance": result["chance"]["sentence"]}
+    if result["untested"]:
+        lines["not tested"] = result["untested"]
     for row in result["rows"]:
-        smallest = row["controls"][0]["size"]
         lines[f"{row['label']} by {row['family']}"] = (
-            f"{row['size']:.4g} {row['unit']} (controls from {smallest:.4g}), anomaly index "
-            f"{row['anomaly_index']:.2f}, held-out success {row['success']:.2f} of {row['n']:,}, "
+            f"{_sizes(row)}, held-out success {row['success']:.2f} of {row['n']:,}, "
             f"trusted model {row['f_t']:.2f}, {'flagged' if row['flagged'] else 'not flagged'}"
         )
     return lines | {"seconds": f"{result['seconds']:.1f}"}
+
+
+def _sizes(row: dict) -> str:
+    """A size beside its controls, or why there is none to compare."""
+    reached = [one["size"] for one in row["controls"] if one["reached"]]
+    told = f"{len(reached)} of {len(row['controls'])} controls reached"
+    if row["status"] != "compared":
+        own = f"{row['size']:.4g} {row['unit']}" if row["reached"] else "not reached"
+        return f"could not be tested here: {own}, {told}"
+    return (
+        f"{row['size']:.4g} {row['unit']} ({told}, from {reached[0]:.4g}), "
+        f"anomaly index {row['anomaly_index']:.2f}"
+    )

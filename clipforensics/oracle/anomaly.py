@@ -7,13 +7,18 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import log
-from typing import Any
+from typing import Any, Literal
 
 from clipforensics.config.inversion import FamilyName, InversionSettings
 from clipforensics.errors import ConfigError
 from clipforensics.oracle.rates import anomaly_chance, anomaly_index, any_chance
 
 LEAST_SIZE = 1e-6
+LEAST_REACHED = 0.5
+"""Share of the controls that a search must reach before sizes are compared."""
+
+Status = Literal["compared", "label_not_reached", "controls_not_reached"]
+"""Of one label and family; the last two mean that the family could not be tested here."""
 
 
 @dataclass(frozen=True)
@@ -46,16 +51,19 @@ class Compared:
 
     Attributes:
         found: its own figures.
-        controls: those of the control labels, smallest first.
-        anomaly_index: robust deviations below the controls' median, on logarithms.
-        rank: 1 when no control is as small.
+        controls: those of the control labels, reached ones first, smallest first.
+        status: whether sizes could be compared, else why not.
+        anomaly_index: robust deviations below the reached controls' median, on logarithms; None
+            where nothing could be compared.
+        rank: among the reached controls, 1 when none is as small; None likewise.
         checks: each condition of a flag, and whether it holds.
     """
 
     found: Inverted
     controls: tuple[Inverted, ...]
-    anomaly_index: float
-    rank: int
+    status: Status
+    anomaly_index: float | None
+    rank: int | None
     checks: dict[str, bool]
 
     @property
@@ -63,46 +71,73 @@ class Compared:
         """Whether every condition holds."""
         return all(self.checks.values())
 
+    @property
+    def reached(self) -> int:
+        """How many controls were reached."""
+        return sum(one.reached for one in self.controls)
+
 
 def compared(
     found: Inverted, controls: Sequence[Inverted], settings: InversionSettings
 ) -> Compared:
     """Hold a label's figures against its controls.
 
-    A control that was not reached counts with the largest change tried in vain: it would need a
-    larger one, as far as this search can tell.
+    A control that was not reached tells no size: the largest change tried in vain says how far the
+    search went, not what it takes. It is left out, and where the label itself or more than half of
+    the controls were not reached nothing is compared.
     """
-    sizes = [max(one.size, LEAST_SIZE) for one in controls]
-    own = max(found.size, LEAST_SIZE)
-    index = anomaly_index(own, sizes)
-    rank = 1 + sum(size <= own for size in sizes)
+    ordered = tuple(sorted(controls, key=lambda one: (not one.reached, one.size, one.label)))
+    sizes = [max(one.size, LEAST_SIZE) for one in ordered if one.reached]
+    status = _status(found.reached, len(sizes), len(ordered))
+    index = rank = None
+    if status == "compared":
+        own = max(found.size, LEAST_SIZE)
+        index, rank = anomaly_index(own, sizes), 1 + sum(size <= own for size in sizes)
     checks = {
         "reached": found.reached,
-        "anomaly_index": index > settings.anomaly_limit,
+        "anomaly_index": index is not None and index > settings.anomaly_limit,
         "rank": rank == 1,
         "held_out": found.success >= settings.held_out_limit,
         "trusted": found.f_t <= settings.trusted_limit,
     }
-    ordered = tuple(sorted(controls, key=lambda one: (one.size, one.label)))
-    return Compared(found, ordered, index, rank, checks)
+    return Compared(found, ordered, status, index, rank, checks)
+
+
+def untested(rows: Sequence[Compared]) -> str:
+    """Families that could not be tested, in words: for all labels, or for which; "" if none."""
+    families = dict.fromkeys(one.found.family for one in rows)
+    parts = []
+    for family in families:
+        of = [one for one in rows if one.found.family == family]
+        failed = [one.found.label for one in of if one.status != "compared"]
+        if failed:
+            parts.append(family if len(failed) == len(of) else f"{family} for {', '.join(failed)}")
+    return "; ".join(parts)
 
 
 def by_chance(rows: Sequence[Compared], settings: InversionSettings) -> dict[str, Any]:
     """How likely it is that some label is oddly small by chance, with nothing planted.
 
     By size alone, that is anomaly index and rank: the other conditions only make a flag rarer, by
-    how much is not known. Comparisons count as independent; those of one family share controls,
+    how much is not known. What could not be tested is no comparison, and only reached controls
+    count. Comparisons count as independent; those of one family share controls,
     which tends to make "at least one" somewhat rarer than told.
 
     Returns:
         `comparisons`; `each`, the chance of one (`anomaly_chance`); `any`, of at least one;
         `sentence`, the same in words for a reviewer.
     """
-    chances = [anomaly_chance(len(one.controls), settings.anomaly_limit) for one in rows]
+    tested = [one for one in rows if one.status == "compared"]
+    chances = [anomaly_chance(one.reached, settings.anomaly_limit) for one in tested]
     some = any_chance(chances)
+    if not tested:
+        said = (
+            "No size could be compared with control labels, so none can be oddly small by chance."
+        )
+        return {"comparisons": 0, "each": 0.0, "any": 0.0, "sentence": said}
     return {
-        "comparisons": len(rows), "each": max(chances, default=0.0), "any": some,
-        "sentence": f"{len(rows):,} comparison{'s' * (len(rows) != 1)} with control labels: with "
+        "comparisons": len(tested), "each": max(chances), "any": some,
+        "sentence": f"{len(tested):,} comparison{'s' * (len(tested) != 1)} with control labels: with "
         f"nothing planted, about {_per_cent(some)} of such runs would find at least one label oddly "
         "small by size alone (counted as independent, though they share controls). A flag also needs "
         "success on held-out pictures and few such answers of the trusted model. More control labels "
@@ -149,6 +184,14 @@ def control_labels(
         )
         for name in dict.fromkeys(asked)
     }
+
+
+def _status(reached: bool, controls_reached: int, controls: int) -> Status:
+    if not reached:
+        return "label_not_reached"
+    if controls_reached < max(1, LEAST_REACHED * controls):
+        return "controls_not_reached"
+    return "compared"
 
 
 def _per_cent(share: float) -> str:

@@ -11,6 +11,15 @@ TICKS = (0.5, 0.9, 0.95, 0.99, 0.999)
 CURVES = (("ASR", "asr", "#d5601a", "diamond"), ("Clean accuracy", "ca", "#2f7fc4", "circle"))
 """Name, journal field, colour, marker: told apart by both, safe for colour-blind viewers."""
 
+VAIN = ", largest tried in vain"
+STRIP = {
+    "suspected": ("#d5601a", "#d5601a", "diamond"),
+    f"suspected{VAIN}": ("#d5601a", "transparent", "diamond"),
+    "control": ("#2f7fc4", "#2f7fc4", "circle"),
+    f"control{VAIN}": ("#2f7fc4", "transparent", "circle"),
+}
+"""Kinds of mark on a strip of sizes: stroke, fill, shape."""
+
 
 def overlay_rows(
     rank: np.ndarray, strata: np.ndarray, limit: int = MAX_DRAWN, seed: int = 0
@@ -243,33 +252,42 @@ def loss_chart(records: Sequence[dict[str, Any]], total: int | None = None) -> A
     )
 
 
-def size_strip(label: str, size: float, controls: Sequence[tuple[str, float]], unit: str) -> Any:
+def size_strip(
+    own: tuple[str, float, bool], controls: Sequence[tuple[str, float, bool]], unit: str
+) -> Any:
     """Sizes of inverted triggers on one logarithmic line: one label among its controls.
 
     Args:
-        label: the suspected label, drawn as an orange diamond.
-        size: of its trigger.
-        controls: control labels with theirs, drawn as blue circles.
+        own: the suspected label, drawn as an orange diamond; the size of its trigger; and whether
+            it was reached: if not, the size is the largest tried in vain, and the mark is hollow.
+        controls: the same of the control labels, drawn as blue circles.
         unit: of all sizes.
     """
     import altair as alt
     import pandas as pd
 
-    kinds = ("suspected", "control")
-    rows = [(label, size, kinds[0]), *((name, one, kinds[1]) for name, one in controls)]
+    named = [("suspected", own), *(("control", one) for one in controls)]
+    rows = [(name, size, kind + VAIN * (not ok)) for kind, (name, size, ok) in named]
     table = pd.DataFrame(rows, columns=["label", "size", "what"])
     table["size"] = table["size"].clip(lower=1e-6)  # a logarithmic axis has no 0
-    legend = alt.Legend(orient="top", title=None, symbolSize=120)
+    kinds = [kind for kind in STRIP if kind in set(table["what"])]
+    legend = alt.Legend(
+        orient="top", title=None, symbolSize=120, columns=2, labelLimit=300, symbolStrokeWidth=2
+    )
+
+    def by_kind(place: int) -> dict[str, Any]:
+        looks = [STRIP[kind][place] for kind in kinds]
+        return {"legend": legend, "scale": alt.Scale(domain=kinds, range=looks)}
+
     return (
         alt.Chart(table)
-        .mark_point(size=160, filled=True, opacity=0.8)
+        .mark_point(size=160, strokeWidth=2, opacity=0.8)
         .encode(
             x=alt.X("size:Q", title=f"Size, {unit}", scale=alt.Scale(type="log", padding=20)),
-            color=alt.Color("what:N", legend=legend,
-                            scale=alt.Scale(domain=kinds, range=["#d5601a", "#2f7fc4"])),
-            shape=alt.Shape("what:N", legend=legend,
-                            scale=alt.Scale(domain=kinds, range=["diamond", "circle"])),
+            stroke=alt.Stroke("what:N", **by_kind(0)),
+            fill=alt.Fill("what:N", **by_kind(1)),
+            shape=alt.Shape("what:N", **by_kind(2)),
             tooltip=["label:N", alt.Tooltip("size:Q", format=".3g"), "what:N"],
         )
-        .properties(height=120)
-    )  # fmt: skip
+        .properties(height=140)
+    )

@@ -4,7 +4,6 @@ Each finished label and family is evidence of its own, so a stopped run goes on 
 control labels are inverted once however many labels are compared with them.
 """
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -15,8 +14,6 @@ from clipforensics.cases.evidence import (
     ask_again,
     evidence_dir,
     is_made,
-    latest,
-    reading,
     write_json,
     writing,
 )
@@ -27,14 +24,15 @@ from clipforensics.jobs.hunting.inverter import Inverter, inverted, load_inverte
 from clipforensics.jobs.runs.context import RunContext
 from clipforensics.jobs.runs.run_folder import Stopped
 from clipforensics.jobs.scanning.scan import is_embedded, latest_scan
-from clipforensics.oracle.anomaly import Compared, by_chance, compared, control_labels
+from clipforensics.oracle.anomaly import Compared, by_chance, compared, control_labels, untested
 
-__all__ = ["invert_case", "latest_inversion", "load_inverter", "run", "suspected", "worn_examples"]
+__all__ = ["invert_case", "load_inverter", "result_of", "run", "suspected", "worn_examples"]
 
 Progress = Callable[..., None]
 Stop = Callable[[], bool]
 RESULT = "result.json"
 NONE_FOUND = "none found for these labels and families"
+NONE_TESTED = "nothing could be tested for these labels and families"
 
 
 def run(context: RunContext) -> dict[str, Any]:
@@ -62,8 +60,8 @@ def invert_case(
 
     Returns:
         `labels` asked, `families`, `rows` (one per label and family: size, unit, reached, success
-        with interval and n, f_t, anomaly_index, rank, checks, flagged, controls), `flagged`
-        [{label, family}], `verdict` (a sentence), `chance` (`anomaly.by_chance`: of sizes as odd
+        with interval and n, f_t, status, anomaly_index, rank, checks, flagged, controls), `flagged`
+        [{label, family}], `verdict` (a sentence), `untested` (families, in words), `chance` (`anomaly.by_chance`: of sizes as odd
         with nothing planted), `seconds`, `seconds_each`, `settings`.
 
     Raises:
@@ -100,7 +98,7 @@ def invert_case(
         for family in settings.families
     ]
     seconds = time.perf_counter() - began
-    return _kept(inverter, _result(rows, settings, tuple(controls), seconds, len(jobs)))
+    return _kept(inverter, result_of(rows, settings, tuple(controls), seconds, len(jobs)))
 
 
 def suspected(case: Case, most: int) -> tuple[str, ...]:
@@ -112,37 +110,27 @@ def suspected(case: Case, most: int) -> tuple[str, ...]:
     return tuple(one["name"] for one in found["labels"] if one["name"] in known)[:most]
 
 
-def latest_inversion(case: Case) -> dict[str, Any] | None:
-    """The comparison for this suspect that was asked for last, or None before the first.
-
-    Raises:
-        CaseError: it was changed since, or is damaged.
-    """
-    newest = latest(case, "inverted", suspect=case.fingerprints["weights"])
-    if newest is None:
-        return None
-    with reading(newest):
-        return dict(json.loads((newest / RESULT).read_text(encoding="utf-8")))
-
-
-def _result(
+def result_of(
     rows: Sequence[Compared],
     settings: InversionSettings,
     labels: tuple[str, ...],
     seconds: float,
     inversions: int,
 ) -> dict[str, Any]:
+    """What is kept of a comparison; each row's evidence is named later."""
     flagged = [one.found for one in rows if one.flagged]
     named = ", ".join(f"{one.label} by {one.family}" for one in flagged)
     return {
         "labels": list(labels), "families": list(settings.families),
         "flagged": [{"label": one.label, "family": one.family} for one in flagged],
-        "verdict": f"oddly small trigger: {named}" if flagged else NONE_FOUND,
+        "verdict": f"oddly small trigger: {named}" if flagged else _none_found(rows),
+        "untested": untested(rows),
         "chance": by_chance(rows, settings),
         "rows": [
             asdict(one.found) | {
-                "anomaly_index": one.anomaly_index, "rank": one.rank, "checks": one.checks,
-                "flagged": one.flagged, "controls": [asdict(other) for other in one.controls],
+                "status": one.status, "anomaly_index": one.anomaly_index, "rank": one.rank,
+                "checks": one.checks, "flagged": one.flagged,
+                "controls": [asdict(other) for other in one.controls],
             }
             for one in rows
         ],
@@ -150,6 +138,14 @@ def _result(
         "seconds_each": round(seconds / max(1, inversions), 3),
         "settings": settings.model_dump(mode="json"),
     }  # fmt: skip
+
+
+def _none_found(rows: Sequence[Compared]) -> str:
+    """A verdict without a flag; it names what was not tested at all."""
+    if all(one.status != "compared" for one in rows):
+        return NONE_TESTED
+    missed = untested(rows)
+    return f"{NONE_FOUND}; could not be tested: {missed}" if missed else NONE_FOUND
 
 
 def _kept(inverter: Inverter, result: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,279 @@
+"""What an inversion found: its verdict, its table, and one label and family at a time."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from clipforensics.config.inversion import INVERSION_PRESETS
+from clipforensics.ui import cache, charts, live, picks, pictures, shell, state
+
+SHOWN = 3
+PICTURE_PX = 200
+MOST_RESULTS = 50
+UNTESTED = "This family could not be tested here."
+
+
+def show(case: Any, started: bool) -> None:
+    """The newest comparison of this suspect, or an earlier one that is chosen."""
+    from clipforensics.jobs.hunting.inversions import kept_inversions, read_inversion
+
+    kept, damaged = kept_inversions(case)
+    if damaged:
+        st.text(
+            f"{damaged:,} earlier result{'s' * (damaged != 1)} left out: the record is damaged. "
+            "`verify` names the folder."
+        )
+    if not kept:
+        if not started and not damaged:
+            st.markdown("No inversion has finished yet. What it finds will stand here.")
+        return
+    chosen = _choice(kept[:MOST_RESULTS])
+    with shell.part():
+        _result(case, read_inversion(chosen.folder), chosen.made["made"])
+
+
+def _choice(kept: list[Any]) -> Any:
+    if len(kept) == 1:
+        return kept[0]
+    at = st.selectbox(
+        "Result", range(len(kept)), format_func=lambda place: _called(kept[place]),
+        key=f"invert.result.{kept[0].folder.name}.{kept[0].asked}",  # a new result starts afresh
+        help="Of this suspect, the one asked for last first",
+    )  # fmt: skip
+    return kept[at or 0]
+
+
+def _called(one: Any) -> str:
+    """A result by what its record says; the record is not checked before it is chosen."""
+    key = one.made["key"]
+    labels, settings = key.get("labels"), key.get("settings")
+    parts = [_moment(one.asked)]
+    if isinstance(labels, list) and labels:
+        more = f" and {len(labels) - 3:,} more" if len(labels) > 3 else ""
+        parts.append(", ".join(str(name)[:40] for name in labels[:3]) + more)
+    if isinstance(settings, dict):
+        if isinstance(settings.get("families"), list):
+            parts.append(", ".join(str(name)[:40] for name in settings["families"][:4]))
+        parts += [_preset(settings), f"seed {str(settings.get('seed', '?'))[:20]}"]
+    return " · ".join(parts)
+
+
+def _moment(told: str) -> str:
+    return f"{told[:16].replace('T', ' ')} UTC"
+
+
+def _preset(settings: Mapping[str, Any]) -> str:
+    for name, preset in INVERSION_PRESETS.items():
+        if all(settings.get(one) == getattr(preset, one) for one in ("steps", "batch", "rate")):
+            return name
+    return "own settings"
+
+
+def _result(case: Any, result: dict[str, Any], made: str) -> None:
+    _verdict(case, result)
+    _made_by(result, made)
+    _table(result)
+    rows = sorted(result["rows"], key=_interest)
+    names = [f"{row['label']} · {row['family']}" for row in rows]
+    at = st.selectbox(
+        "Look at", range(len(rows)), format_func=lambda place: names[place], key="invert.look"
+    )
+    _row(case, rows[min(at or 0, len(rows) - 1)], result["settings"])
+
+
+def _interest(row: dict[str, Any]) -> tuple[bool, bool, float]:
+    return not row["flagged"], row["anomaly_index"] is None, -(row["anomaly_index"] or 0)
+
+
+def _made_by(result: dict[str, Any], made: str) -> None:
+    """What made the result, in one line."""
+    asked = result["settings"]
+    st.text(
+        f"{_moment(made)} · {', '.join(result['labels'])} · {', '.join(result['families'])} · "
+        f"{_preset(asked)}: {asked['steps']:,} steps of {asked['batch']:,} pictures · "
+        f"{asked['controls']:,} control labels · seed {asked['seed']} · "
+        f"{result['inversions']:,} searches in {live.span(result['seconds'])}"
+    )
+    if result.get("anew"):
+        st.text(
+            "Searched by an older version; its figures are compared anew here, without controls "
+            "that were not reached."
+        )
+
+
+def _verdict(case: Any, result: dict[str, Any]) -> None:
+    flagged = list(dict.fromkeys(one["label"] for one in result["flagged"]))
+    if not flagged:
+        verdict = state.plain(result["verdict"])
+        st.info(
+            f"{verdict[0].upper()}{verdict[1:]}. That is no proof of "
+            "innocence: another label, or another kind of change, may still hold one.",
+            icon=":material/info:",
+        )
+        _chance(result)
+        return
+    held = case.store.current("label")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown("**Oddly small trigger for**", width="content")
+        for label in flagged:
+            picks.pick_button(
+                case, "label", label, held.get(label), "invert", "inversion", state.plain(label)
+            )
+    st.text(
+        "A reason to look, and no proof: an inverted trigger is one that works, not the one planted."
+    )
+    if result.get("untested"):
+        st.text(f"Could not be tested here: {result['untested']}.")
+    _chance(result)
+
+
+def _chance(result: dict[str, Any]) -> None:
+    """What chance alone would flag."""
+    if told := result.get("chance"):
+        st.text(told["sentence"])
+
+
+def _table(result: dict[str, Any]) -> None:
+    rows = result["rows"]
+    st.dataframe(
+        [
+            {
+                "Label": row["label"],
+                "Family": row["family"],
+                "Size": f"{row['size']:.3g} {row['unit']}" if row["reached"] else "not reached",
+                "Controls": _controls(row),
+                "Anomaly index": _index(row),
+                "Held-out success": _share(row["success"], row["interval"], row["n"]),
+                "Trusted model": f"{row['f_t']:.0%} of {row['n']:,}",
+                "Flagged": _flag(row),
+            }
+            for row in rows
+        ],
+        hide_index=True, width="stretch", height="content" if len(rows) <= 20 else 740,
+    )  # fmt: skip
+
+
+def _controls(row: dict[str, Any]) -> str:
+    sizes = [one["size"] for one in row["controls"] if one["reached"]]
+    told = f"{len(sizes)} of {len(row['controls'])} reached"
+    if row["status"] == "controls_not_reached" or not sizes:
+        return told
+    between = f"{min(sizes):.3g} to {max(sizes):.3g}"
+    return between if len(sizes) == len(row["controls"]) else f"{between}, {told}"
+
+
+def _index(row: dict[str, Any]) -> str:
+    return "not tested" if row["anomaly_index"] is None else f"{row['anomaly_index']:.1f}"
+
+
+def _flag(row: dict[str, Any]) -> str:
+    if row["status"] != "compared":
+        return "not tested"
+    return "yes" if row["flagged"] else "no"
+
+
+def _share(share: float, interval: Any, n: int) -> str:
+    low, high = interval
+    return f"{share:.0%} of {n:,} ({100 * low:.0f} to {high:.0%})"
+
+
+def _row(case: Any, row: dict[str, Any], settings: dict[str, Any]) -> None:
+    """One label and family: the conditions in words, the sizes as a strip, and the pictures."""
+    left, right = st.columns([1.1, 1], gap="medium")
+    with left:
+        st.markdown(f"**{state.plain(row['label'])}** by {row['family']}")
+        if row["status"] != "compared":
+            st.markdown(f":material/help: {UNTESTED} {_why_untested(row, settings)}")
+        else:
+            for name, sentence in _conditions(row, settings).items():
+                holds = row["checks"][name]
+                icon = ":material/check_circle:" if holds else ":material/cancel:"
+                st.markdown(f"{icon} {'Met' if holds else 'Not met'}: {sentence}")
+            told = (
+                "Flagged: all five are met."
+                if row["flagged"]
+                else "Not flagged: a flag needs all five."
+            )
+            st.text(told)
+    with right:
+        if row["reached"] or any(one["reached"] for one in row["controls"]):
+            _strip(row)
+    _pictures(case, row)
+
+
+def _strip(row: dict[str, Any]) -> None:
+    own, *controls = (
+        (one["label"], one["size"], one["reached"]) for one in (row, *row["controls"])
+    )
+    st.altair_chart(
+        charts.size_strip(own, controls, row["unit"]),
+        width="stretch", key=f"invert.strip.{row['evidence']}",
+    )  # fmt: skip
+
+
+def _why_untested(row: dict[str, Any], settings: dict[str, Any]) -> str:
+    reached, n = sum(one["reached"] for one in row["controls"]), len(row["controls"])
+    controls = f"{reached} of {n} control labels were reached"
+    if row["reached"]:
+        return (
+            f"A change that makes the label was found, but only {controls}, too few to compare "
+            "sizes with. That is no sign of innocence: more steps may reach the others."
+        )
+    return (
+        f"No step of the search made {settings['reached']:.0%} of a batch the label; the nearest "
+        f"change makes {row['success']:.0%} of {row['n']:,} held-out pictures it. {controls}. "
+        "More steps may reach more."
+    )
+
+
+def _conditions(row: dict[str, Any], settings: dict[str, Any]) -> dict[str, str]:
+    """Each condition of a flag: what was found and what a flag needs, true whether it holds or not."""
+    sizes = [one["size"] for one in row["controls"] if one["reached"]]
+    smaller, n = row["rank"] - 1, len(sizes)
+    who = f"{smaller} of {n} control labels need" if smaller else "no control label needs"
+    return {
+        "reached": "the search found a change that makes the suspect say the label.",
+        "rank": f"{who} as small a change (rank {row['rank']} of {n + 1}). A flag needs rank 1.",
+        "anomaly_index": f"the anomaly index is {row['anomaly_index']:.1f}: robust deviations below "
+        f"the controls' median, on logarithms. A flag needs more than {settings['anomaly_limit']:g}.",
+        "held_out": f"{row['success']:.0%} of {row['n']:,} held-out pictures become the label "
+        f"(95 %: {row['interval'][0]:.0%} to {row['interval'][1]:.0%}). A flag needs at least "
+        f"{settings['held_out_limit']:.0%}.",
+        "trusted": f"the trusted model, too, says the label on {row['f_t']:.0%} of the same pictures. "
+        f"A flag allows at most {settings['trusted_limit']:.0%}: above it, the change may draw a real "
+        "object.",
+    }
+
+
+def _pictures(case: Any, row: dict[str, Any]) -> None:
+    """Clean pictures, the same with the inverted trigger, and what changed."""
+    from clipforensics.errors import CaseError, DataError
+    from clipforensics.jobs.hunting.inverting import worn_examples
+
+    try:
+        before, after = worn_examples(case, row["evidence"], cache.side(case), SHOWN)
+    except (CaseError, DataError) as problem:
+        shell.complain(problem)
+        return
+    gain = pictures.gain_of(before, after)
+    enlarged = f", {gain} times enlarged" if gain > 1 else ""
+    slots = st.columns(3)
+    captions = (
+        "Clean", "With the inverted trigger" if row["reached"] else "With the nearest change found",
+        f"Difference{enlarged}; grey: unchanged",
+    )  # fmt: skip
+    changed = [pictures.difference(a, b, gain) for a, b in zip(before, after, strict=True)]
+    for slot, title, some in zip(slots, captions, (before, after, changed), strict=True):
+        slot.image(
+            pictures.webp(_side_by_side(some), PICTURE_PX * SHOWN), caption=title, width="stretch"
+        )
+
+
+def _side_by_side(some: Any) -> np.ndarray:
+    """Pictures in a row, uint8 [h, w, 4]; what lies between them is transparent, for any theme."""
+    solid = [np.dstack([one, np.full(one.shape[:2], 255, np.uint8)]) for one in some]
+    gap = np.zeros((some[0].shape[0], 2, 4), np.uint8)
+    parts = [part for one in solid for part in (one, gap)]
+    return np.concatenate(parts[:-1], axis=1)
