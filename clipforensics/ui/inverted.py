@@ -1,79 +1,20 @@
 """What an inversion found: its verdict, its table, and one label and family at a time."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import streamlit as st
 
-from clipforensics.config.inversion import INVERSION_PRESETS
-from clipforensics.ui import cache, charts, live, picks, pictures, shell, state
+from clipforensics.ui import cache, charts, picks, pictures, shell, state
 
 SHOWN = 3
 PICTURE_PX = 200
-MOST_RESULTS = 50
 UNTESTED = "This family could not be tested here."
 
 
-def show(case: Any, started: bool) -> None:
-    """The newest comparison of this suspect, or an earlier one that is chosen."""
-    from clipforensics.jobs.hunting.inversions import kept_inversions, read_inversion
-
-    kept, damaged = kept_inversions(case)
-    if damaged:
-        st.text(
-            f"{damaged:,} earlier result{'s' * (damaged != 1)} left out: the record is damaged. "
-            "`verify` names the folder."
-        )
-    if not kept:
-        if not started and not damaged:
-            st.markdown("No inversion has finished yet. What it finds will stand here.")
-        return
-    chosen = _choice(kept[:MOST_RESULTS])
-    with shell.part():
-        _result(case, read_inversion(chosen.folder), chosen.made["made"])
-
-
-def _choice(kept: list[Any]) -> Any:
-    if len(kept) == 1:
-        return kept[0]
-    at = st.selectbox(
-        "Result", range(len(kept)), format_func=lambda place: _called(kept[place]),
-        key=f"invert.result.{kept[0].folder.name}.{kept[0].asked}",  # a new result starts afresh
-        help="Of this suspect, the one asked for last first",
-    )  # fmt: skip
-    return kept[at or 0]
-
-
-def _called(one: Any) -> str:
-    """A result by what its record says; the record is not checked before it is chosen."""
-    key = one.made["key"]
-    labels, settings = key.get("labels"), key.get("settings")
-    parts = [_moment(one.asked)]
-    if isinstance(labels, list) and labels:
-        more = f" and {len(labels) - 3:,} more" if len(labels) > 3 else ""
-        parts.append(", ".join(str(name)[:40] for name in labels[:3]) + more)
-    if isinstance(settings, dict):
-        if isinstance(settings.get("families"), list):
-            parts.append(", ".join(str(name)[:40] for name in settings["families"][:4]))
-        parts += [_preset(settings), f"seed {str(settings.get('seed', '?'))[:20]}"]
-    return " · ".join(parts)
-
-
-def _moment(told: str) -> str:
-    return f"{told[:16].replace('T', ' ')} UTC"
-
-
-def _preset(settings: Mapping[str, Any]) -> str:
-    for name, preset in INVERSION_PRESETS.items():
-        if all(settings.get(one) == getattr(preset, one) for one in ("steps", "batch", "rate")):
-            return name
-    return "own settings"
-
-
-def _result(case: Any, result: dict[str, Any], made: str) -> None:
+def show(case: Any, result: dict[str, Any]) -> None:
+    """Verdict and table, then one label and family in full."""
     _verdict(case, result)
-    _made_by(result, made)
     _table(result)
     rows = sorted(result["rows"], key=_interest)
     names = [f"{row['label']} · {row['family']}" for row in rows]
@@ -85,22 +26,6 @@ def _result(case: Any, result: dict[str, Any], made: str) -> None:
 
 def _interest(row: dict[str, Any]) -> tuple[bool, bool, float]:
     return not row["flagged"], row["anomaly_index"] is None, -(row["anomaly_index"] or 0)
-
-
-def _made_by(result: dict[str, Any], made: str) -> None:
-    """What made the result, in one line."""
-    asked = result["settings"]
-    st.text(
-        f"{_moment(made)} · {', '.join(result['labels'])} · {', '.join(result['families'])} · "
-        f"{_preset(asked)}: {asked['steps']:,} steps of {asked['batch']:,} pictures · "
-        f"{asked['controls']:,} control labels · seed {asked['seed']} · "
-        f"{result['inversions']:,} searches in {live.span(result['seconds'])}"
-    )
-    if result.get("anew"):
-        st.text(
-            "Searched by an older version; its figures are compared anew here, without controls "
-            "that were not reached."
-        )
 
 
 def _verdict(case: Any, result: dict[str, Any]) -> None:
@@ -241,7 +166,7 @@ def _conditions(row: dict[str, Any], settings: dict[str, Any]) -> dict[str, str]
         "held_out": f"{row['success']:.0%} of {row['n']:,} held-out pictures become the label "
         f"(95 %: {row['interval'][0]:.0%} to {row['interval'][1]:.0%}). A flag needs at least "
         f"{settings['held_out_limit']:.0%}.",
-        "trusted": f"the trusted model, too, says the label on {row['f_t']:.0%} of the same pictures. "
+        "trusted": f"the trusted model says the label on {row['f_t']:.0%} of the same pictures. "
         f"A flag allows at most {settings['trusted_limit']:.0%}: above it, the change may draw a real "
         "object.",
     }

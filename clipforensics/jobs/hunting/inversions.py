@@ -1,6 +1,7 @@
 """Finished inversions of a case: which there are, what they found, and how long a search took."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,12 @@ import numpy as np
 
 from clipforensics.cases.case import Case
 from clipforensics.cases.evidence import Listed, latest, listed, reading
-from clipforensics.config.inversion import InversionSettings
+from clipforensics.config.inversion import FamilyName, InversionSettings
 from clipforensics.config.settings import parse
 from clipforensics.jobs.hunting.inverting import RESULT, result_of
 from clipforensics.oracle.anomaly import Inverted, compared
 
-PACED = 64
+PACED = 200
 """Searches whose seconds are looked at, the newest."""
 
 
@@ -50,22 +51,30 @@ def latest_inversion(case: Case) -> dict[str, Any] | None:
     return None if newest is None else read_inversion(newest)
 
 
-def seconds_of_search(case: Case, settings: InversionSettings) -> float | None:
-    """What one search takes, by the middle pace of earlier ones of this suspect; None without any.
+def seconds_of_search(
+    case: Case, families: Sequence[FamilyName], settings: InversionSettings
+) -> float | None:
+    """What one search of these families takes, by earlier ones of this suspect; None without any.
 
-    A pace is seconds by steps and pictures a step: forward and backward passes are nearly all.
+    The middle pace of each family, or of all where it was never searched; a pace is seconds by
+    steps and pictures a step, since forward and backward passes are nearly all.
     """
     found, _ = listed(case, "inversions", suspect=case.fingerprints["weights"])
-    paces = []
+    paces: dict[str, list[float]] = {}
     for one in found[:PACED]:
-        asked = one.made["key"].get("settings")
+        key = one.made["key"]
         try:
-            work = int(asked["steps"]) * int(asked["batch"])
-            paces.append(float(one.made["seconds"]) / work)
+            work = int(key["settings"]["steps"]) * int(key["settings"]["batch"])
+            pace = float(one.made["seconds"]) / work
         except (LookupError, TypeError, ValueError, ArithmeticError):  # of another version
             continue
-    known = [pace for pace in paces if np.isfinite(pace) and pace > 0]
-    return float(np.median(known)) * settings.steps * settings.batch if known else None
+        if np.isfinite(pace) and pace > 0:
+            paces.setdefault(str(key.get("family")), []).append(pace)
+    known = [pace for some in paces.values() for pace in some]
+    if not known:
+        return None
+    each = [float(np.median(paces.get(family, known))) for family in families]
+    return float(np.mean(each)) * settings.steps * settings.batch
 
 
 def _compared_anew(result: dict[str, Any]) -> dict[str, Any]:
@@ -83,5 +92,5 @@ def _compared_anew(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _figures(row: dict[str, Any]) -> Inverted:
-    figures = {one.name: row[one.name] for one in fields(Inverted)}
-    return Inverted(**figures | {"interval": tuple(row["interval"])})
+    figures: dict[str, Any] = {one.name: row[one.name] for one in fields(Inverted)}
+    return Inverted(**{**figures, "interval": tuple(row["interval"])})
