@@ -60,9 +60,15 @@ def _lines(result: dict) -> dict[str, str]:
     for row in result["rows"]:
         lines[f"{row['label']} by {row['family']}"] = (
             f"{_sizes(row)}, held-out success {row['success']:.2f} of {row['n']:,}, "
-            f"trusted model {row['f_t']:.2f}, {'flagged' if row['flagged'] else 'not flagged'}"
+            f"trusted model {row['f_t']:.2f}{_flag(row)}"
         )
     return lines | {"seconds": f"{result['seconds']:.1f}"}
+
+
+def _flag(row: dict) -> str:
+    if row["status"] != "compared":
+        return ""
+    return ", flagged" if row["flagged"] else ", not flagged"
 
 
 def _sizes(row: dict) -> str:

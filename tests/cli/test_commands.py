@@ -238,7 +238,9 @@ def test_invert_says_what_chance_would_flag(call, case, monkeypatch, json_asked)
         Inverted(f"label {i}", "mask", 5.0 + i, "px", True, 0.9, (0.8, 1.0), 40, 0.0)
         for i in range(9)
     ]
-    result = inverting.result_of([compared(some[0], some[1:], settings)], settings, ("dog",), 1.0, 9)
+    result = inverting.result_of(
+        [compared(some[0], some[1:], settings)], settings, ("dog",), 1.0, 9
+    )
     monkeypatch.setattr(inverting, "invert_case", lambda *_: result)
     code, out, _ = call("invert", case.dir, *(["--json"] if json_asked else []))
     assert code == 0

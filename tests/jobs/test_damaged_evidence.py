@@ -10,8 +10,8 @@ from clipforensics.cases.evidence import MADE, evidence_dir, read_made, writing
 from clipforensics.errors import CaseError
 from clipforensics.jobs.hunting.banking import ARRAYS, BANK, write_bank
 from clipforensics.jobs.hunting.examining import inspect, screen
+from clipforensics.jobs.hunting.inversions import latest_inversion
 from clipforensics.jobs.hunting.inverter import FIGURES, VALUES, inverted, worn_examples
-from clipforensics.jobs.hunting.inverting import latest_inversion
 from clipforensics.jobs.hunting.showing import controls
 from clipforensics.jobs.hunting.triggers import RESULT, latest_hunt, trigger_bank
 from clipforensics.jobs.repairing.curating import triggers_to_heal

@@ -1,20 +1,27 @@
 """An inversion in a case: what it flags, what it keeps, and that it can be broken off."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from clipforensics.cases.evidence import check_all
+from clipforensics.cases.evidence import check_all, evidence_dir, write_json, writing
 from clipforensics.config.inversion import InversionSettings
 from clipforensics.data.images import write_png
 from clipforensics.data.labels import LabelSet
 from clipforensics.data.pairs import Pairs
 from clipforensics.errors import CaseError, ConfigError, DataError, ModelError
 from clipforensics.jobs.hunting import inverter, inverting
-from clipforensics.jobs.hunting.inverting import invert_case, latest_inversion, run, worn_examples
+from clipforensics.jobs.hunting.inversions import (
+    kept_inversions,
+    latest_inversion,
+    read_inversion,
+    seconds_of_search,
+)
+from clipforensics.jobs.hunting.inverting import invert_case, run, worn_examples
 from clipforensics.jobs.runs.run_folder import Stopped
 from clipforensics.oracle.families import to_pixels
 
@@ -128,6 +135,71 @@ def test_a_sound_model_says_none_found(tmp_path, pairs):
     assert found["flagged"] == []
     assert found["verdict"] == "none found for these labels and families"
     assert "clean" not in found["verdict"]
+
+
+def test_earlier_comparisons_stay_in_reach(case):
+    both = BRIEF.model_copy(update={"labels": (TARGET, NAMES[2])})
+    large, small = invert_case(case, both), invert_case(case, BRIEF)
+    found, damaged = kept_inversions(case)
+    assert [len(read_inversion(one.folder)["rows"]) for one in found] == [1, 2]
+    assert damaged == 0
+    assert invert_case(case, both)["labels"] == large["labels"]  # asked for again: the newest
+    found, _ = kept_inversions(case)
+    assert [one.made["key"]["labels"] for one in found] == [large["labels"], small["labels"]]
+    record = found[0].folder / "made.json"
+    record.chmod(0o644)
+    record.write_text("{")
+    found, damaged = kept_inversions(case)
+    assert (len(found), damaged) == (1, 1)
+    with pytest.raises(CaseError, match="is damaged"):
+        latest_inversion(case)
+
+
+def test_what_an_older_version_found_is_compared_anew(case):
+    """It counted controls in vain, and said nothing of status: its figures are all there."""
+    found = json.loads(json.dumps(invert_case(case, SETTINGS)))
+    older = {k: v for k, v in found.items() if k not in ("chance", "untested")}
+    older["rows"] = [dict(row, rank=9, anomaly_index=-1.0) for row in found["rows"]]
+    for row in older["rows"]:
+        del row["status"]
+    key = {"suspect": "planted", "older": 1}
+    folder = evidence_dir(case, "inverted", key)
+    with writing(folder, key) as part:
+        write_json(part / "result.json", older)
+    anew = json.loads(json.dumps(read_inversion(folder)))
+    assert anew.pop("anew")
+    assert anew == found
+
+
+def test_seconds_are_those_of_earlier_searches_of_the_families(case):
+    assert seconds_of_search(case, ("mask",), BRIEF) is None
+    settings = BRIEF.model_dump(mode="json")  # 10 steps of 8 pictures
+    kept = [("mask", 1.0), ("mask", 3.0), ("mask", 2.0), ("warp", 8.0), ("warp", "soon")]
+    for place, (family, seconds) in enumerate(kept):
+        key = {"suspect": "planted", "settings": settings, "family": family, "place": place}
+        with writing(evidence_dir(case, "inversions", key), key, seconds=seconds):
+            pass
+    assert seconds_of_search(case, ("mask",), BRIEF) == pytest.approx(2)
+    assert seconds_of_search(case, ("mask", "warp"), BRIEF) == pytest.approx(5)
+    assert seconds_of_search(case, ("blend",), BRIEF) == pytest.approx(2.5)  # of all four
+    longer = BRIEF.model_copy(update={"steps": 20, "batch": 16})
+    assert seconds_of_search(case, ("mask",), longer) == pytest.approx(8)
+
+
+def test_nothing_reached_is_nothing_tested(case, monkeypatch):
+    real = inverting.inverted
+
+    def in_vain(*told):
+        return replace(real(*told), reached=False)
+
+    monkeypatch.setattr(inverting, "inverted", in_vain)
+    found = invert_case(case, BRIEF)
+    assert found["verdict"] == "none of these labels and families could be tested: mask"
+    assert found["untested"] == "mask"
+    (row,) = found["rows"]
+    assert (row["status"], row["anomaly_index"], row["rank"]) == ("label_not_reached", None, None)
+    assert found["chance"]["comparisons"] == 0
+    assert latest_inversion(case) == json.loads(json.dumps(found))
 
 
 def test_a_stopped_inversion_goes_on_and_ends_the_same(tmp_path, pairs, monkeypatch):

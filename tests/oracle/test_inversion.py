@@ -12,7 +12,7 @@ from clipforensics.config.inversion import FAMILY_NAMES, InversionSettings
 from clipforensics.data.labels import LabelSet
 from clipforensics.errors import ConfigError, ModelError
 from clipforensics.models.tiny import tiny_clip
-from clipforensics.oracle.anomaly import Inverted, by_chance, compared, control_labels
+from clipforensics.oracle.anomaly import Inverted, by_chance, compared, control_labels, untested
 from clipforensics.oracle.families import FAMILIES, to_pixels, worn
 from clipforensics.oracle.inversion import _run_of, generator_of, invert, measured
 from clipforensics.oracle.pasting import CleanSet
@@ -215,7 +215,7 @@ def test_the_anomaly_index_of_a_doubling_series():
         ({}, []),
         ({"success": 0.79}, ["held_out"]),
         ({"f_t": 0.21}, ["trusted"]),
-        ({"reached": False}, ["reached"]),
+        ({"reached": False}, ["reached", "anomaly_index", "rank"]),
         ({"size": 40}, ["anomaly_index", "rank"]),
         ({"size": 10}, ["anomaly_index", "rank"]),  # a tie is not the first rank
     ],
@@ -224,6 +224,49 @@ def test_every_condition_is_needed(changes, failed):
     found = compared(replace(figures("y", 1), **changes), CONTROLS, InversionSettings())
     assert [name for name, holds in found.checks.items() if not holds] == failed
     assert found.flagged == (not failed)
+
+
+@pytest.mark.parametrize(
+    ("own", "reached", "status"),
+    [
+        (True, 8, "compared"),
+        (True, 4, "compared"),
+        (True, 3, "controls_not_reached"),
+        (True, 0, "controls_not_reached"),
+        (False, 8, "label_not_reached"),
+        (False, 0, "label_not_reached"),
+    ],
+)
+def test_sizes_are_compared_only_where_they_were_reached(own, reached, status):
+    controls = [figures(f"c{i}", 10 + i, reached=i < reached) for i in range(8)]
+    found = compared(figures("y", 1, reached=own), controls, InversionSettings())
+    assert (found.status, found.reached) == (status, reached)
+    assert found.flagged == (status == "compared")
+    assert (found.anomaly_index is None) == (found.rank is None) == (status != "compared")
+
+
+def test_what_was_tried_in_vain_is_no_size():
+    # the unreached ones tried less than the label takes, or more: neither changes anything
+    for tried in (0.01, 1000):
+        vain = [figures(f"v{i}", tried, reached=False) for i in range(5)]
+        found = compared(figures("y", 5), CONTROLS + vain, InversionSettings())
+        assert found.anomaly_index == pytest.approx(3 / 1.4826)
+        assert found.rank == 1
+        assert [one.reached for one in found.controls] == [True] * 5 + [False] * 5
+
+
+def test_families_that_could_not_be_tested_are_named():
+    settings = InversionSettings()
+    vain = [figures(f"v{i}", 1, reached=False, family="warp") for i in range(8)]
+    warps = [compared(figures(y, 1, family="warp"), vain, settings) for y in "ab"]
+    masks = [compared(figures(y, 1, reached=y == "a"), CONTROLS, settings) for y in "ab"]
+    assert untested([*warps, *masks]) == "warp; mask for b"
+    assert untested(masks[:1]) == ""
+    told = by_chance([*warps, *masks], settings)
+    assert told["comparisons"] == 1
+    assert told == by_chance(masks[:1], settings)
+    assert by_chance(warps, settings)["any"] == 0
+    assert by_chance(warps, settings)["sentence"].startswith("No size could be compared")
 
 
 def test_the_order_of_controls_changes_nothing():

@@ -32,7 +32,7 @@ Progress = Callable[..., None]
 Stop = Callable[[], bool]
 RESULT = "result.json"
 NONE_FOUND = "none found for these labels and families"
-NONE_TESTED = "nothing could be tested for these labels and families"
+NONE_TESTED = "none of these labels and families could be tested"
 
 
 def run(context: RunContext) -> dict[str, Any]:
@@ -142,9 +142,9 @@ def result_of(
 
 def _none_found(rows: Sequence[Compared]) -> str:
     """A verdict without a flag; it names what was not tested at all."""
-    if all(one.status != "compared" for one in rows):
-        return NONE_TESTED
     missed = untested(rows)
+    if all(one.status != "compared" for one in rows):
+        return f"{NONE_TESTED}: {missed}"
     return f"{NONE_FOUND}; could not be tested: {missed}" if missed else NONE_FOUND
 
 
