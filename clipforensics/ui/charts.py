@@ -283,7 +283,9 @@ def size_strip(
         alt.Chart(table)
         .mark_point(size=160, strokeWidth=2, opacity=0.8)
         .encode(
-            x=alt.X("size:Q", title=f"Size, {unit}", scale=alt.Scale(type="log", padding=20)),
+            x=alt.X(
+                "size:Q", title=f"Size, {unit}", scale=alt.Scale(type="log", padding=20, nice=False)
+            ),
             stroke=alt.Stroke("what:N", **by_kind(0)),
             fill=alt.Fill("what:N", **by_kind(1)),
             shape=alt.Shape("what:N", **by_kind(2)),

@@ -33,8 +33,8 @@ def _verdict(case: Any, result: dict[str, Any]) -> None:
     if not flagged:
         verdict = state.plain(result["verdict"])
         st.info(
-            f"{verdict[0].upper()}{verdict[1:]}. That is no proof of "
-            "innocence: another label, or another kind of change, may still hold one.",
+            f"{verdict[0].upper()}{verdict[1:]}. That is no proof of innocence: another label, or "
+            "another kind of change, may still hold one, and so may what could not be tested.",
             icon=":material/info:",
         )
         _chance(result)

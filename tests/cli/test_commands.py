@@ -245,5 +245,7 @@ def test_invert_says_what_chance_would_flag(call, case, monkeypatch, json_asked)
     code, out, _ = call("invert", case.dir, *(["--json"] if json_asked else []))
     assert code == 0
     assert "1 comparison with control labels: with nothing planted, about 2.6 %" in out
+    if not json_asked:
+        assert "5 px (8 of 8 controls reached, from 6), anomaly index" in " ".join(out.split())
     if json_asked:
         assert json.loads(out)["chance"]["each"] == pytest.approx(0.026, abs=5e-4)
