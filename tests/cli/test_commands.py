@@ -249,3 +249,23 @@ def test_invert_says_what_chance_would_flag(call, case, monkeypatch, json_asked)
         assert "5 px (8 of 8 controls reached, from 6), anomaly index" in " ".join(out.split())
     if json_asked:
         assert json.loads(out)["chance"]["each"] == pytest.approx(0.026, abs=5e-4)
+
+
+def test_invert_says_what_could_not_be_tested(call, case, monkeypatch):
+    settings = InversionSettings(labels=("dog",), families=("warp",))
+    vain = [
+        Inverted(f"label {i}", "warp", 1.0, "px shift", False, 0.0, (0.0, 0.1), 40, 0.0)
+        for i in range(9)
+    ]
+    result = inverting.result_of([compared(vain[0], vain[1:], settings)], settings, ("dog",), 1, 9)
+    monkeypatch.setattr(inverting, "invert_case", lambda *_: result)
+    code, out, _ = call("invert", case.dir)
+    said = " ".join(out.split())
+    assert code == 0
+    assert "could not be tested here: not reached, 0 of 8 controls reached" in said
+    assert "flagged" not in said
+    assert "none of these labels and families could be tested: warp" in said
+
+
+def test_invert_help_tells_how_many_labels_are_the_default(call):
+    assert "at most 3" in " ".join(call("invert", "--help")[1].replace("│", " ").split())

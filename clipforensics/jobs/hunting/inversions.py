@@ -88,7 +88,7 @@ def _compared_anew(result: dict[str, Any]) -> dict[str, Any]:
     anew = result_of(rows, settings, tuple(result["labels"]), seconds, inversions)
     for new, old in zip(anew["rows"], result["rows"], strict=True):
         new["evidence"] = old["evidence"]
-    return anew | {"anew": True}
+    return result | anew | {"seconds_each": result["seconds_each"], "anew": True}
 
 
 def _figures(row: dict[str, Any]) -> Inverted:
