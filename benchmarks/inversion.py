@@ -34,7 +34,7 @@ from clipforensics.oracle.pasting import CleanSet, clean_set
 from clipforensics.oracle.scorer import Judge, suspect_judge
 from clipforensics.train.evaluate import WORKING_ATTACK
 
-SUSPECTS = "badnets:0.01,blend:0.03,nashville:0.03,sig:0.03,wanet:0.03,wanet_smooth/strength=4:0.03,clean:0"
+SUSPECTS = "badnets:0.01,blend:0.03,sig:0.03,nashville:0.1,wanet_smooth/strength=4:0.1,clean:0"
 CLEAN_LABELS = (TARGET, "dog", "pizza", "camera")
 SPARE = 1.25
 
@@ -140,10 +140,11 @@ def shown(made: tuple[Compared, float]) -> dict[str, Any]:
     """The figures of one comparison."""
     found, seconds = made
     own = found.found
+    reached = [one.size for one in found.controls if one.reached]
     return {
         "label": own.label, "family": own.family, "size": own.size, "unit": own.unit,
-        "smallest control": found.controls[0].size, "largest control": found.controls[-1].size,
-        "controls reached": f"{sum(one.reached for one in found.controls)} of {len(found.controls)}",
+        "smallest control": min(reached, default=None), "largest control": max(reached, default=None),
+        "controls reached": f"{len(reached)} of {len(found.controls)}", "status": found.status,
         "best control's success": max(one.success for one in found.controls),
         "ai": found.anomaly_index, "rank": found.rank, "success": own.success, "n": own.n,
         "f_t": own.f_t, "flagged": found.flagged, "cpu seconds each": seconds,
