@@ -236,15 +236,17 @@ def verification(figures: Any, hunted: Any | None = None) -> None:
         hunted: where these are of the screen alone, what a hunt made of the same region: its
             verdict is the badge then.
     """
+    from clipforensics.oracle.verify import LEAST
+
     word, colour, icon = badge_of(hunted or figures)
     st.badge(word, color=colour, icon=icon)
     if hunted is not None:
         st.markdown("The badge is the hunt's verdict; these are the first paste test's figures:")
     if figures.status == "untested":
         st.markdown(
-            f"Only {figures.n:,} clean pictures show something else than "
-            f"**{state.plain(figures.label)}**; the paste test needs 16: 8 to screen, 8 to confirm. "
-            "Add pairs of other labels."
+            f"Only {figures.n:,} clean pictures were left for this step: those that show something "
+            f"else than **{state.plain(figures.label)}** are shared out between screening and "
+            f"confirmation, and each needs {LEAST}. Add pairs of other labels."
         )
         return
     low, high = figures.interval

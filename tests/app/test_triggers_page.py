@@ -74,6 +74,18 @@ def test_without_a_verified_trigger_the_page_says_why_and_where_to_go_on(case, b
     assert not any("inversion" in one.value for one in at.info)
 
 
+def test_what_cannot_be_tested_says_how_many_pictures_were_left(bank, monkeypatch):
+    from clipforensics.ui import arguing
+
+    said = []
+    monkeypatch.setattr(arguing.st, "badge", lambda word, **_: said.append(word))
+    monkeypatch.setattr(arguing.st, "markdown", said.append)
+    arguing.verification(replace(bank[0].figures, status="untested", n=7, p_value=None))
+    assert said[0] == "Cannot be tested"
+    assert said[1].startswith("Only 7 clean pictures were left for this step")
+    assert len(said) == 2  # no rate of nothing
+
+
 def test_a_verified_trigger_stands_before_the_rejected_ones(case, bank, visit):
     figures = replace(bank[0].figures, status="weak")
     bank.append(replace(bank[0], label="dog", figures=figures))
