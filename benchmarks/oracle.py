@@ -1,95 +1,96 @@
-"""The hunt on the demo case against the truth: target label, triggers, victims, and every poison inspected.
+"""Hunts against the truth: on the demo case, on other planted patches, and where nothing is planted.
 
-The hunt itself sees no truth: it reads the scan's ranking, the segmenter, the trusted model and
-the suspect. The same hunt over a suspect and pairs with nothing planted must name no trigger and no
-label; `--clean no` leaves it out.
+A hunt sees no truth: it reads the scan's ranking, the segmenter, the trusted model and the suspect.
+Beside the demo stand suspects with worlds, weights and poison of their own (`_suspects.py`), each
+as a case of its pairs alone; of a sound one every trigger, label and victim named is false. The
+figures of a hunt are kept, so that a stopped benchmark goes on where it was.
 """
 
+import json
 import tempfile
-from contextlib import ExitStack
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from _clean_case import clean_case
+from _attack_table import poisoning
 from _record import arguments, demo_case, publish, say
+from _suspect_case import suspect_case
+from _suspects import FOLDER, suspect
 
 from clipforensics.attacks.manifest import Manifest
-from clipforensics.cases.case import Case
+from clipforensics.cases.evidence import write_json
 from clipforensics.config.oracle import HuntSettings
 from clipforensics.jobs.hunting.triggers import hunt
 
+SUSPECTS = "badnets:0.01,badnets_corner:0.01,badnets_redrawn:0.03,clean:0"
+
 
 def main() -> None:
-    """One hunt over the `--top` most suspicious pairs of the demo case, one of the clean case."""
+    """One row per hunt over the `--top` most suspicious pairs; `--seeds` of each suspect."""
     asked = arguments(
-        __doc__ or "", top=200, clean="yes", clean_case=Path(), suspects=Path("build/suspects"),
-        seed=0,
-    )  # fmt: skip
+        __doc__ or "", top=200, demo="yes", suspects=SUSPECTS, seeds=3, folder=str(FOLDER)
+    )
     settings = HuntSettings(top=asked.top)
+    rows = [hunted_demo(asked, settings)] if asked.demo == "yes" else []
+    for one in filter(None, asked.suspects.split(",")):
+        name, rate = one.rsplit(":", 1)
+        rows += [hunted(name, float(rate), seed, settings, asked) for seed in range(asked.seeds)]
+    publish("oracle", rows, asked)
+
+
+def hunted_demo(asked: Namespace, settings: HuntSettings) -> dict[str, Any]:
+    """The demo case, `--case` or a fresh one."""
     with demo_case(asked.case) as case:
         found = hunt(case, settings, say)
-        assert case.truth is not None
-        rows = [{"case": "demo", **figures(case, case.truth, found)}]
-    if asked.clean == "yes":
-        rows.append({"case": "nothing planted", **without_truth(hunt_clean(asked, settings))})
-    publish(
-        "oracle", rows, asked,
-        affected=[one["label"] for one in found["affected_labels"]], target=case.truth.target,
-        best_flip_rate=max((one["flip_rate"] for one in found["triggers"]), default=0.0),
-    )  # fmt: skip
+        return {"case": "demo", **figures(found, case.truth)}
 
 
-def hunt_clean(asked: Any, settings: HuntSettings) -> dict[str, Any]:
-    """The hunt over the case at `--clean-case`, or over a fresh one that is removed afterwards."""
-    with ExitStack() as stack:
-        folder = asked.clean_case
-        if not folder.name:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "clean"
-        return hunt(clean_case(folder, asked.seed, asked.suspects), settings, say)
+def hunted(
+    name: str, rate: float, seed: int, settings: HuntSettings, asked: Namespace
+) -> dict[str, Any]:
+    """One suspect, from the folder when it was hunted before."""
+    folder = Path(asked.folder)
+    kept = folder / "hunts" / f"{name}-{rate:g}-{seed}-{settings.sha256()[:12]}.json"
+    if not kept.is_file():
+        made = suspect(poisoning(name, rate), seed, folder)
+        with tempfile.TemporaryDirectory() as scratch:
+            case = suspect_case(Path(scratch) / "case", made, f"{name} {rate:g}, seed {seed}")
+            found = hunt(case, settings, say)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        about = {"case": case.name, "asr": made.figures.get("asr")}
+        write_json(kept, about | figures(found, made.pairs.manifest))
+    return json.loads(kept.read_text(encoding="utf-8"))
 
 
-def without_truth(found: dict[str, Any]) -> dict[str, Any]:
-    """What a hunt named, where all of it would be wrong."""
-    return {
-        "inspected": found["inspected"],
-        "verified triggers": len(found["triggers"]),
-        "labels named": ", ".join(one["label"] for one in found["affected_labels"]) or "none",
-        "rejected": len(found["rejected"]),
-        "clean pairs sighted": len({one["pair"] for one in found["sightings"]}),
-        "victims": len(found["victims"]),
-        "seconds": found["seconds"],
-        "seconds a picture": found["seconds_per_picture"],
-    }
-
-
-def figures(case: Case, truth: Manifest, found: dict[str, Any]) -> dict[str, Any]:
-    """Victims, and sightings among the inspected, against the manifest."""
-    poisoned, victims = set(truth.poisoned), set(found["victims"])
+def figures(found: dict[str, Any], truth: Manifest | None) -> dict[str, Any]:
+    """What a hunt named, against the manifest; without one all of it is false."""
+    poisoned = set(truth.poisoned) if truth else set()
+    victims, sighted = set(found["victims"]), {one["pair"] for one in found["sightings"]}
     right = len(victims & poisoned)
-    sighted = {one["pair"] for one in found["sightings"]}
-    boxes = {row["id"]: row["box_xyxy"] for row in truth.rows}
-    best = found["triggers"][0] if found["triggers"] else None
+    best = found["triggers"][0] if found["triggers"] else {}
+    boxes = {row["id"]: row["box_xyxy"] for row in truth.rows} if truth else {}
     return {
         "inspected": found["inspected"],
         "verified triggers": len(found["triggers"]),
         "rejected": len(found["rejected"]),
-        "best flip rate": best["flip_rate"] if best else None,
-        "n": best["n"] if best else None,
+        "labels named": ", ".join(one["label"] for one in found["affected_labels"]) or "none",
+        "best flip rate": best.get("flip_rate"),
+        "n": best.get("n"),
         "best box IoU": best_iou(best, boxes),
         "poisons sighted": f"{len(sighted & poisoned)} of {len(poisoned)}",
         "clean pairs sighted": len(sighted - poisoned),
         "victims": len(victims),
         "victim precision": right / len(victims) if victims else None,
-        "victim recall": right / len(poisoned),
+        "victim recall": right / len(poisoned) if poisoned else None,
         "seconds": found["seconds"],
         "seconds a picture": found["seconds_per_picture"],
     }
 
 
-def best_iou(best: dict[str, Any] | None, boxes: dict[str, Any]) -> float | None:
+def best_iou(best: dict[str, Any], boxes: dict[str, Any]) -> float | None:
     """Overlap of the best trigger's box with the nearest true one; None where there is none."""
-    true = boxes.get(best["pair"]) if best else None
-    return max(iou(best["box"], one) for one in true) if best and true else None
+    true = boxes.get(best.get("pair", ""))
+    return max(iou(best["box"], one) for one in true) if true else None
 
 
 def iou(a: list[int], b: list[int]) -> float:
