@@ -33,6 +33,10 @@ from clipforensics.train.evaluate import WORKING_ATTACK
 ATTACKS = ("badnets", "badnets_corner", "badnets_redrawn", "clean_label", "blend", "sig", "nashville",
            "wanet", "mt_s", "mt_m", "tdpa")  # fmt: skip
 RATES = (0.003, 0.01, 0.03)
+WITHIN_CONCEPT = {"clean_label": (0.001, 0.003, 0.005)}
+"""Clean-label stamps pairs that name the target already, some 350 of 10,000: 3, 9 and 14 % of them."""
+PAST_CONCEPT = {"clean_label": (0.01, 0.03)}
+"""29 and 86 % of them: no longer a few pairs of a concept, but a good part of it, or most of it."""
 TARGETS = ("pizza", "cat")  # of the second and third trigger of mt_m
 FEATURES = ("lof", "slof", "dao", "kdist", "lid", "iforest")
 SWAPPED = (0.0, 0.1, 0.2)
@@ -65,8 +69,13 @@ def cells(attacks: Iterable[str], seeds: int) -> list[tuple[str, float, int]]:
     found = []
     for seed in range(seeds):
         found.append(("clean", 0.0, seed))
-        found += [(attack, rate, seed) for attack in attacks for rate in RATES]
+        found += [(attack, rate, seed) for attack in attacks for rate in rates(attack)]
     return found
+
+
+def rates(attack: str) -> tuple[float, ...]:
+    """Poison rates of the rows of an attack."""
+    return WITHIN_CONCEPT.get(attack, RATES) + PAST_CONCEPT.get(attack, ())
 
 
 def table(attacks: Iterable[str], seeds: int, folder: Path) -> list[dict[str, Any]]:
@@ -245,13 +254,17 @@ def told(records: list[dict[str, Any]]) -> dict[str, Any]:
 def beside_best(records: list[dict[str, Any]], detector: str) -> dict[str, Any]:
     """How far below the best single scale a ranking lies: means over the seeds of each row.
 
-    The best scale is chosen by the truth, row by row; the ranking is not.
+    The best scale is chosen by the truth, row by row; the ranking is not. Rows that poison more of
+    the target's own pairs than an attack of their kind is (`PAST_CONCEPT`) are told apart.
     """
-    gaps, works = {}, []
+    gaps, past, works = {}, {}, []
     for attack, rate in dict.fromkeys((one["attack"], one["rate"]) for one in records):
         own = [one for one in records if (one["attack"], one["rate"]) == (attack, rate)]
         best = max(np.mean([one["scales"][scale] for one in own]) for scale in own[0]["scales"])
         mean = np.mean([one["detectors"][detector]["auroc"] for one in own])
+        if rate in PAST_CONCEPT.get(attack, ()):
+            past[f"{attack} {rate:g}"] = float(best - mean)
+            continue
         gaps[f"{attack} {rate:g}"] = float(best - mean)
         if np.mean([succeeded(one) for one in own]) >= WORKING_ATTACK:
             works.append(float(best - mean))
@@ -261,6 +274,7 @@ def beside_best(records: list[dict[str, Any]], detector: str) -> dict[str, Any]:
         "worst working": max(works, default=None),
         "all": f"{len(gaps) - len(far)} of {len(gaps)}",
         "farther below": far,
+        "most of the concept stamped": {name: round(gap, 4) for name, gap in past.items()},
     }
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
-from _attack_table import SWAPPED, beside_best, swapped, with_mistakes
+from _attack_table import PAST_CONCEPT, SWAPPED, beside_best, swapped, with_mistakes
 
 
 def record(attack, seed, asr, scales, combined):
@@ -28,6 +28,16 @@ def test_a_row_is_held_against_the_scale_that_is_best_over_its_seeds():
     assert found["worst working"] == pytest.approx(0)
     assert found["all"] == "1 of 2"
     assert found["farther below"] == {"wanet 0.01": 0.05}
+    assert found["most of the concept stamped"] == {}
+
+
+def test_rows_that_stamp_much_of_the_concept_are_told_apart():
+    scales = {"512,8": 0.7, "512,16": 0.6}
+    records = [record("clean_label", 0, 0.1, scales, 0.6), record("wanet", 0, 0.1, scales, 0.7)]
+    assert PAST_CONCEPT["clean_label"][0] == records[0]["rate"]
+    found = beside_best(records, "combined")
+    assert (found["all"], found["farther below"]) == ("1 of 1", {})
+    assert found["most of the concept stamped"] == {"clean_label 0.01": 0.1}
 
 
 def test_swapped_captions_leave_the_poison_and_its_density_alone(rng):
