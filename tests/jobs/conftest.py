@@ -1,11 +1,13 @@
-"""Real processes that run toy jobs, with device locks of their own."""
+"""Real processes that run toy jobs, with device locks of their own; and a case embedded by a stub."""
 
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from clipforensics.jobs.runs import launcher, runner
+from clipforensics.jobs.scanning import embedding, scan
 
 TOY = """
 import os, sys, time
@@ -87,3 +89,40 @@ def until():
             time.sleep(0.02)
 
     return wait
+
+
+class Counter:
+    """A stub encoder that counts: the feature of a picture is read off its pixels."""
+
+    side, dim, scale, fingerprint, device = 32, 8, 1.0, "stub", "cpu"
+
+    def __init__(self, pause=0.0):
+        self.pictures, self.texts, self.pause = 0, [], pause
+
+    def encode_pictures(self, pictures):
+        time.sleep(self.pause)
+        self.pictures += len(pictures)
+        return pictures[:, 0, : self.dim, 0].astype(np.float32)
+
+    def encode_texts(self, texts):
+        self.texts += texts
+        return np.array([[len(text)] * self.dim for text in texts], np.float32)
+
+    @staticmethod
+    def expected(case):
+        """Its features of a case's pictures."""
+        return case.pairs.frames(range(len(case.pairs)), 32)[:, 0, :8, 0].astype(np.float32)
+
+
+@pytest.fixture
+def counter(monkeypatch):
+    """The stub encoder's class; batches are of seven pictures."""
+    monkeypatch.setattr(embedding, "BATCH", 7)
+    return Counter
+
+
+@pytest.fixture
+def embedded(case, counter):
+    """A case whose embeddings the stub made."""
+    scan.embed(case, encoder=counter())
+    return case
