@@ -6,13 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from clipforensics.oracle.matching import is_flat, nearest_shift
+from clipforensics.oracle.matching import is_flat, nearest_shift, peaks
 from clipforensics.oracle.pasting import Crop, cut, pasted
 from clipforensics.oracle.regions import Box
 from clipforensics.oracle.scorer import Judge
 from clipforensics.oracle.verify import Verification
 
 SAME_COSINE = 0.9
+SAME_PATTERN = 0.9  # correlation
+LEAST_PIXELS = 4  # of an agreed pattern
 MEMBERS, MEMBER_CORRELATION = 5, 0.6
 SHIFT_PX = 4  # two boxes, each up to 2 px off
 STEADY_LEVELS = 8
@@ -54,6 +56,13 @@ class Trigger:
     def crop(self) -> Crop:
         """The trigger as something to paste."""
         return Crop(self.pixels, self.mask, self.box_xyxy[:2])
+
+    def shown_in(self, one: Sighting) -> bool:
+        """Whether a sighting of the same label holds this pattern somewhere in its box."""
+        window = one.crop.pixels
+        if one.label != self.label or (window.shape[:2] < np.array(self.mask.shape)).any():
+            return False
+        return float(peaks(window[None], self.pixels, self.mask)[0][0]) >= SAME_PATTERN
 
 
 def signature(
@@ -126,17 +135,37 @@ def consensus(
         windows = [window for window in stack if window is not None]
         if len(windows) < MEMBERS:
             return None
-        median = np.median(windows, axis=0)
-        spread = np.median(np.abs(np.stack(windows) - median), axis=0).max(axis=-1)
-        mask = _largest_part(spread < STEADY_LEVELS)
-        if mask.sum() < 4:
+        pixels, steady = _median(np.stack(windows))
+        mask = _largest_part(steady)
+        if mask.sum() < LEAST_PIXELS:
             return None
-        pixels, seen_by = median.round().astype(np.uint8), mask
-    ys, xs = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    y, x = slice(ys[0], ys[-1] + 1), slice(xs[0], xs[-1] + 1)
-    x0, y0 = corner
-    box = (x0 + int(xs[0]), y0 + int(ys[0]), x0 + int(xs[-1]) + 1, y0 + int(ys[-1]) + 1)
-    return pixels[y, x], mask[y, x], box
+        seen_by = mask
+    return _cut_out(pixels, mask, corner)
+
+
+def consensus_in_place(
+    sightings: Sequence[Sighting],
+) -> tuple[UInt8[np.ndarray, "h w 3"], Bool[np.ndarray, "h w"], Box] | None:
+    """What at least five sightings share at one and the same place of their pictures.
+
+    For a trigger that was always planted there and is small beside the regions that betray it: where
+    those are moved to correlate, their backgrounds outweigh it. Here nothing is moved.
+
+    Returns:
+        as `consensus`; only pixels that lie in most of the boxes count.
+    """
+    if len(sightings) < MEMBERS:
+        return None
+    pictures = np.stack([one.picture for one in sightings])
+    pixels, steady = _median(pictures)
+    inside = np.zeros(pictures.shape[:3], bool)
+    for one, covered in zip(sightings, inside, strict=True):
+        x0, y0, x1, y1 = one.box_xyxy
+        covered[y0:y1, x0:x1] = True
+    mask = _largest_part(steady & (inside.mean(axis=0) > 0.5))
+    if mask.sum() < LEAST_PIXELS or is_flat(pixels, mask):
+        return None
+    return _cut_out(pixels, mask, (0, 0))
 
 
 def core_of(mask: Bool[np.ndarray, "h w"], trim_px: int = 3) -> Bool[np.ndarray, "h w"]:
@@ -158,6 +187,26 @@ def _aligned(pixels: np.ndarray, mask: np.ndarray, one: Sighting) -> np.ndarray 
     if value < MEMBER_CORRELATION:
         return None
     return one.picture[y : y + height, x : x + width].astype(np.float32)
+
+
+def _median(
+    windows: Float[np.ndarray, "n h w 3"] | UInt8[np.ndarray, "n h w 3"],
+) -> tuple[UInt8[np.ndarray, "h w 3"], Bool[np.ndarray, "h w"]]:
+    """The windows' median, and where they hardly differ from it."""
+    median = np.median(windows, axis=0)
+    spread = np.median(np.abs(windows - median), axis=0).max(axis=-1)
+    return median.round().astype(np.uint8), spread < STEADY_LEVELS
+
+
+def _cut_out(
+    pixels: np.ndarray, mask: np.ndarray, corner: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray, Box]:
+    """Pixels and mask cut to the mask, and its box; `corner` is where the pixels begin."""
+    ys, xs = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    y, x = slice(ys[0], ys[-1] + 1), slice(xs[0], xs[-1] + 1)
+    x0, y0 = corner
+    box = (x0 + int(xs[0]), y0 + int(ys[0]), x0 + int(xs[-1]) + 1, y0 + int(ys[-1]) + 1)
+    return pixels[y, x], mask[y, x], box
 
 
 def _largest_part(mask: np.ndarray) -> np.ndarray:

@@ -173,6 +173,57 @@ def test_clusters_pay_for_each_other(case, toy, monkeypatch):
     }  # fmt: skip
 
 
+def corner_sightings(n, rng, signatures):
+    """A 5-px patch in the corner of 32-px pictures, each sighted in a box of ten times its area."""
+    planted = rng.integers(0, 256, (5, 5, 3), dtype=np.uint8)
+    found = []
+    for i in range(n):
+        picture = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        picture[26:31, 26:31] = planted
+        box = (14 - i % 3, 14 - i % 2, 32, 32)
+        found.append(Sighting(f"{i:03d}", "banana", box, picture, signatures[i], GOOD["banana"]))
+    return planted, found
+
+
+@pytest.mark.parametrize(
+    ("alone", "stands"),
+    [(0.95, 5), (0.85, 5), (0.4, 18)],  # flip rates of the patch; the large crops all reach .97
+)
+def test_what_five_sightings_share_stands_beside_a_larger_crop_that_flips_more(
+    alone, stands, case, monkeypatch, rng
+):
+    def pasted(crop, label, *_, **__):
+        small = crop.mask.shape[0] <= 5
+        found = figures(label, alone if small else 0.97)
+        return found if small else replace(found, large=True)
+
+    monkeypatch.setattr(banking, "verify", pasted)
+    monkeypatch.setattr(banking, "against_controls", lambda *_: 0.01)
+    planted, seen = corner_sightings(8, rng, np.eye(8, dtype=np.float32)[[0] * 8])
+    (made,) = banking.make_bank(load_examiner(case, SETTINGS), seen, lambda *_: None, lambda: False)
+    assert made.pixels.shape[0] == pytest.approx(stands, abs=1)
+    assert made.consensus == (stands == 5)
+    if made.consensus:
+        np.testing.assert_array_equal(made.pixels, planted)
+        assert made.box_xyxy == (26, 26, 31, 31)
+
+
+def test_sightings_that_show_the_agreed_pattern_are_of_one_trigger(case, monkeypatch, rng):
+    monkeypatch.setattr(banking, "verify", lambda crop, label, *_, **__: figures(label))
+    monkeypatch.setattr(banking, "against_controls", lambda *_: 0.01)
+    axes = np.eye(8, dtype=np.float32)[[0] * 6 + [1, 2, 3]]  # three stand alone by their shift
+    planted, seen = corner_sightings(9, rng, axes)
+    empty = replace(seen[-1], picture=rng.integers(0, 256, (32, 32, 3), np.uint8))
+    bank = banking.make_bank(
+        load_examiner(case, SETTINGS), [*seen[:-1], empty], lambda *_: None, lambda: False
+    )
+    assert sorted(len(one.pairs) for one in bank) == [1, 8]
+    assert {one.pairs for one in bank if len(one.pairs) == 1} == {("008",)}
+    other = replace(seen[-1], label="leaf", signature=axes[0])
+    assert not bank[0].shown_in(other)
+    assert bank[0].shown_in(seen[-1])
+
+
 def figures(label, rate=0.95):
     return Verification(
         label, 100, {"found": rate, "random": rate}, rate, (rate - 0.05, 1.0), 0.1, 0.0, 0.0, 6, 6,

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from clipforensics.config.oracle import VerifySettings
-from clipforensics.oracle.bank import Sighting, clusters, consensus, core_of, signature
+from clipforensics.oracle.bank import (
+    Sighting,
+    clusters,
+    consensus,
+    consensus_in_place,
+    core_of,
+    signature,
+)
 from clipforensics.oracle.pasting import Crop, cut
 from clipforensics.oracle.scorer import suspect_judge
 from clipforensics.oracle.verify import Verification
@@ -36,6 +43,39 @@ def test_consensus_of_loose_windows_is_exactly_the_planted_pixels(rng):
     assert (pixels == planted).all()
     x0, y0, x1, y1 = box
     assert (found[0].picture[y0:y1, x0:x1] == planted).all()
+
+
+def corner_sightings(n, rng, planted):
+    """The planted pattern always in one corner, sighted in boxes of ten times its area."""
+    found = []
+    for i in range(n):
+        picture = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        picture[26:31, 26:31] = planted
+        box = (14 - i % 3, 14 - i % 2, 32, 32)
+        found.append(Sighting(f"p{i}", "banana", box, picture, np.eye(4)[0], FIGURES))
+    return found
+
+
+def test_what_always_lies_at_one_place_is_agreed_on_there(rng):
+    planted = rng.integers(0, 256, (5, 5, 3), dtype=np.uint8)
+    found = corner_sightings(9, rng, planted)
+    assert consensus(found) is None  # noise around it: the boxes do not correlate
+    pixels, mask, box = consensus_in_place(found)
+    assert (box, mask.all()) == ((26, 26, 31, 31), True)
+    np.testing.assert_array_equal(pixels, planted)
+    assert consensus_in_place(found[:4]) is None
+    assert consensus_in_place(loose_sightings(25, rng, planted.repeat(2, 0).repeat(2, 1))) is None
+
+
+def test_only_what_most_boxes_cover_is_agreed_on_in_place(rng):
+    planted = rng.integers(0, 256, (5, 5, 3), dtype=np.uint8)
+    found = corner_sightings(9, rng, planted)
+    for one in found:
+        one.picture[:4] = planted[0, 0]  # a bar that all pictures have, outside the boxes
+    assert consensus_in_place(found)[2] == (26, 26, 31, 31)
+    plain = [Sighting("p", "b", (3, 3, 13, 13), np.full((32, 32, 3), 90, np.uint8), np.eye(4)[0],
+                      FIGURES)] * 6  # fmt: skip
+    assert consensus_in_place(plain) is None
 
 
 def test_four_sightings_are_too_few(rng):

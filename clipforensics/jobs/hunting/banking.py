@@ -1,8 +1,9 @@
 """The trigger bank of one hunt: clusters of sightings, confirmed, compared with controls, stored."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,23 @@ from clipforensics.oracle.bank import (
     Trigger,
     clusters,
     consensus,
+    consensus_in_place,
     core_of,
     signature,
 )
 from clipforensics.oracle.controls import against_controls
 from clipforensics.oracle.pasting import Crop, cut
 from clipforensics.oracle.rates import holm
+from clipforensics.oracle.regions import Box
 from clipforensics.oracle.verify import Verification, judged, verify
 
 Progress = Callable[..., None]
 Stop = Callable[[], bool]
 BANK, ARRAYS = "bank.json", "bank.npz"
+PASSED = ("verified", "narrow")
+CLEARLY = 0.05  # flips more by so much
+Choice = tuple[Verification, Crop, np.ndarray, Box, bool]
+"""Figures of a crop that may stand for its cluster, its core, its box, whether it is the consensus."""
 
 
 def make_bank(
@@ -41,15 +48,10 @@ def make_bank(
     if not seen:
         return []
     groups = clusters([s.label for s in seen], np.stack([s.signature for s in seen]))
-    confirmed = []
-    for i, group in enumerate(groups):
-        if halt():
-            raise Stopped("Stopped while confirming triggers; inspected pictures are kept.")
-        tell(i, len(groups), "confirming triggers")
-        confirmed.append(_confirmed(examiner, [seen[j] for j in group]))
+    confirmed = _all_confirmed(examiner, [[seen[j] for j in group] for group in groups], tell, halt)
     settings, theta = examiner.settings.verify, examiner.settings.oracle.theta
     # only what passed so far is worth the controls; Holm counts exactly these
-    tested = [i for i, t in enumerate(confirmed) if t.figures.status in ("verified", "narrow")]
+    tested = [i for i, t in enumerate(confirmed) if t.figures.status in PASSED]
     raw = []
     for i in tested:
         if halt():
@@ -66,10 +68,40 @@ def make_bank(
     )
 
 
+def _all_confirmed(
+    examiner: Examiner, groups: list[list[Sighting]], tell: Progress, halt: Stop
+) -> list[Trigger]:
+    """A trigger for each group, the largest first; groups that show an agreed pattern join it.
+
+    The shift of a loose crop is partly that of its background, so sightings of a small trigger fall
+    into many groups: what they have in common is seen once the largest one has agreed on it.
+    """
+    left, total = sorted(groups, key=len, reverse=True), len(groups)
+    confirmed: list[Trigger] = []
+    while left:
+        if halt():
+            raise Stopped("Stopped while confirming triggers; inspected pictures are kept.")
+        tell(total - len(left), total, "confirming triggers")
+        made = _confirmed(examiner, left.pop(0))
+        if made.consensus and made.figures.status in PASSED:
+            joins = [all(made.shown_in(one) for one in group) for group in left]
+            more = [one.pair for group in compress(left, joins) for one in group]
+            made = replace(made, pairs=tuple(dict.fromkeys([*made.pairs, *more])))
+            left = [group for group, same in zip(left, joins, strict=True) if not same]
+        confirmed.append(made)
+    return confirmed
+
+
 def _confirmed(examiner: Examiner, group: list[Sighting]) -> Trigger:
-    """The cluster's consensus, or its best single crop where that flips more."""
-    best, common = group[0], consensus(group)
-    choices: list[tuple[Crop, np.ndarray, tuple[int, int, int, int], bool]] = []
+    """The cluster's consensus, or its best single crop where that clearly flips more.
+
+    A crop that fills over a quarter of the picture proves little by flipping more: much of any
+    picture does. Beside it a consensus stands that passes the paste test by itself. (Of a 5-px
+    patch in a corner all 25 pixels were agreed on, and flipped as the planted patch does; a crop of
+    60 x 30 px around it flipped more, and was no better than control crops of its size.)
+    """
+    best, common = group[0], consensus(group) or consensus_in_place(group)
+    choices: list[tuple[Crop, np.ndarray, Box, bool]] = []
     if common is not None:
         pixels, mask, box = common
         choices.append((Crop(pixels, mask, box[:2]), mask, box, True))
@@ -78,15 +110,22 @@ def _confirmed(examiner: Examiner, group: list[Sighting]) -> Trigger:
     tested = [
         (_confirm(examiner, c, best), c, core, box, agreed) for c, core, box, agreed in choices
     ]
-    # the consensus shows the pattern without its first background: it wins unless clearly weaker
-    tested.sort(key=lambda one: -(one[0].flip_rate + (0.05 if one[4] else 0.0)))
-    figures, crop, core, box, agreed = tested[0]
+    figures, crop, core, box, agreed = _stands(tested)
     clean, seed = examiner.clean.pictures[:SIGNATURE_PICTURES], examiner.settings.verify.seed
     shift = signature(crop, clean, examiner.unpasted, examiner.suspect, seed, figures.tied_to_place)
     pairs = tuple(dict.fromkeys(s.pair for s in group))
     return Trigger(
         best.label, best.pair, box, crop.pixels, crop.mask, core, pairs, agreed, figures, shift
     )
+
+
+def _stands(tested: Sequence[Choice]) -> Choice:
+    """Which of consensus and best crop stands for the cluster; the consensus comes first."""
+    first, last = tested[0], tested[-1]
+    if not first[4]:
+        return first
+    enough = last[0].large and first[0].status in PASSED
+    return first if enough or first[0].flip_rate + CLEARLY >= last[0].flip_rate else last
 
 
 def _confirm(examiner: Examiner, crop: Crop, best: Sighting) -> Verification:
