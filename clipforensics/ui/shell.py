@@ -1,7 +1,7 @@
 """The frame around every page: how it begins, its menu, and how a complaint is shown."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import streamlit as st
@@ -62,22 +62,23 @@ def open_page(title: str, lead: str = "") -> None:
 
 
 @contextmanager
-def complaints() -> Iterator[None]:
-    """Show a complaint the user can mend as one sentence, and end the page there."""
+def complaints(ends_page: bool = True) -> Iterator[None]:
+    """Show a complaint the user can mend as one sentence.
+
+    Args:
+        ends_page: end the page there; else what stands after the block is still drawn.
+    """
     try:
         yield
     except ForensicsError as problem:
         complain(problem)
-        st.stop()
+        if ends_page:
+            st.stop()
 
 
-@contextmanager
-def part() -> Iterator[None]:
-    """As `complaints`, for one part of a page: the parts after it are still drawn."""
-    try:
-        yield
-    except ForensicsError as problem:
-        complain(problem)
+def part() -> AbstractContextManager[None]:
+    """`complaints` for one part of a page: the parts after it are still drawn."""
+    return complaints(ends_page=False)
 
 
 def complain(problem: ForensicsError) -> None:
