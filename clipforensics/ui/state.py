@@ -77,13 +77,15 @@ def active_case() -> Any:
 def choose(name: str) -> None:
     """Make a case the active one, and forget what was open in the one before."""
     if name != st.query_params.get("case"):
-        for one in OF_ONE_CASE:
-            st.query_params.pop(one, None)
+        gone = [one for one in OF_ONE_CASE if one in st.query_params]
+        # each new address is a step of the browser's Back: all of it at once, then only our own copy
+        st.query_params.update({**dict.fromkeys(gone, ()), "case": name})
+        for one in gone:
+            del st.query_params[one]
         for key in KEPT_OF_ONE_CASE:
             st.session_state.pop(key, None)
         if "page" in st.session_state:  # the list's page is bound to the address: set, not dropped
             st.session_state["page"] = 1
-    st.query_params["case"] = name
     st.session_state["state.case"] = name
 
 

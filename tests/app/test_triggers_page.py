@@ -3,9 +3,11 @@
 import shutil
 from dataclasses import replace
 from types import SimpleNamespace
+from urllib.parse import urlencode
 
 import numpy as np
 import pytest
+from streamlit.runtime.state.query_params import QueryParams
 
 from clipforensics.jobs.hunting import examining
 from clipforensics.oracle.regions import grid_regions
@@ -142,6 +144,20 @@ def test_another_case_forgets_what_was_open_in_this_one(home, case, visit, monke
     assert "pair" not in at.query_params
     assert "review.at" not in at.session_state
     assert at.segmented_control(key="triggers.view").value == "Hunt"
+
+
+def test_another_case_is_one_step_of_the_browsers_back(home, visit, monkeypatch):
+    """The browser makes a step of every address that differs from the one before."""
+    shutil.copytree(home / "tiny", home / "other")
+    at = visit("triggers", case="tiny", run="1", near="2", sel="3")
+    told = []
+    monkeypatch.setattr(
+        QueryParams, "_send_query_param_msg",
+        lambda self: told.append(urlencode(self._query_params, doseq=True)),
+    )  # fmt: skip
+    at.selectbox(key="state.pick.tiny").set_value("other").run()
+    assert not at.exception
+    assert set(told) == {"case=other"}
 
 
 def test_labels_that_are_next_to_unsaid_are_not_listed_as_said(case, monkeypatch):
