@@ -20,6 +20,8 @@ with shell.complaints():
     # the browser's Back and Forward change the address alone: the view follows it
     if "triggers.view" not in st.session_state or named != st.session_state.get(inspecting.NAMED):
         st.session_state["triggers.view"] = views[bool(named)]
+        if named:
+            shell.start_at_top()
     st.session_state[inspecting.NAMED] = named
     view = st.segmented_control(
         "View", views, key="triggers.view", required=True,

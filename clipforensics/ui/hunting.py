@@ -9,7 +9,7 @@ import streamlit as st
 
 from clipforensics.config.detect import DETECTOR_TITLES
 from clipforensics.config.oracle import HuntSettings
-from clipforensics.ui import arguing, forms, live, picks, pictures, scanned, state
+from clipforensics.ui import arguing, forms, inspecting, live, picks, pictures, scanned, state
 
 
 def launch(case: Any) -> Any | None:
@@ -185,7 +185,7 @@ def _card(case: Any, trigger: Any, held: dict[str, Any]) -> None:
 
 def _inspect(pair: str) -> None:
     st.query_params["pair"] = pair
-    st.session_state["triggers.view"] = "One picture"
+    st.session_state.pop(inspecting.NAMED, None)  # the page opens it even if it was open before
 
 
 def framed(case: Any, row: int) -> np.ndarray:

@@ -26,6 +26,8 @@ SIDEBAR_PX = 232
 ROOM = "<style>[data-testid=stMainBlockContainer]{padding:2.6rem 2.4rem 4rem}</style>"
 """Less margin than Streamlit leaves, so that a page fits 1280 x 720; colours stay in the theme."""
 
+TOP = "<script>document.querySelector('[data-testid=stMain]')?.scrollTo(0, 0)</script>"
+
 
 def page_list() -> list:
     """The pages in menu order; the first is the front page.
@@ -97,6 +99,16 @@ def draw_sidebar() -> None:
         st.space("small")
         state.case_picker(active)
         state.reviewer_field()
+
+
+def start_at_top() -> None:
+    """Scroll the page up, once: a page keeps its place while its content is exchanged.
+
+    Streamlit has no call for that. The script is this constant and nothing else, and stands at the end
+    of the sidebar, where it runs before the page's content arrives and moves none of it.
+    """
+    with st.sidebar:
+        st.html(TOP, unsafe_allow_javascript=True)
 
 
 def go_to(stem: str, label: str, *, icon: str | None = None, **query: str) -> None:

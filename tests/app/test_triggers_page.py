@@ -160,6 +160,28 @@ def test_another_case_is_one_step_of_the_browsers_back(home, visit, monkeypatch)
     assert set(told) == {"case=other"}
 
 
+def test_a_picture_of_a_card_is_shown_from_the_top_of_the_page(case, bank, visit, monkeypatch):
+    from clipforensics.jobs.repairing.curating import trigger_subject
+
+    monkeypatch.setattr(SmallSamSegmenter, "segment", windows)
+    look = f"hunt.look.{trigger_subject(bank[0])}"
+    at = visit("triggers", case="tiny")
+    for _ in range(2):  # the second time the same picture is in the address already
+        assert not scrolled_up(at)
+        at.button(key=look).click().run()
+        assert at.query_params["pair"] == bank[0].pair
+        assert at.segmented_control(key="triggers.view").value == "One picture"
+        assert scrolled_up(at)
+        at.run()
+        assert not scrolled_up(at)  # once: whoever reads on is left alone
+        at.segmented_control(key="triggers.view").set_value("Hunt").run()
+    assert not at.exception
+
+
+def scrolled_up(at):
+    return [one for one in at.sidebar.get("html") if "scrollTo(0, 0)" in one.proto.body]
+
+
 def test_labels_that_are_next_to_unsaid_are_not_listed_as_said(case, monkeypatch):
     said = (("cat", 0.995), ("dog", 0.004), ("banana", 0.0))
     found = SimpleNamespace(
