@@ -1,6 +1,7 @@
 """What random crops of the same mask do where a candidate was pasted: the paste test's controls."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 from math import ceil
 
@@ -17,10 +18,20 @@ USUAL_FLIPS = 0.25
 """Most controls flip fewer pictures than this; how many are looked at first is set by it."""
 
 
+@dataclass(frozen=True)
+class Compared:
+    """A candidate's p-value, not yet adjusted for other candidates, and what it rests on."""
+
+    p_value: float
+    controls: int  # how many were drawn
+    as_good: int  # of these
+    pictures: int  # that each was pasted on
+
+
 def against_controls(
     crop: Crop, clean: CleanSet, suspect: Judge, settings: VerifySettings, clusters: int
-) -> float:
-    """Unadjusted p-value: crops of the same mask from clean pictures, pasted at the same places.
+) -> Compared:
+    """The candidate against crops of the same mask from clean pictures, pasted at the same places.
 
     The statistic of candidate and controls alike is the best flip over labels and places, so that
     having chosen the label is paid for. Chance is found out early and costs little; a real trigger
@@ -30,9 +41,17 @@ def against_controls(
     were not. It says how rare such a crop is among crops of clean pictures; whether it is a trigger
     is said by the flip rates on pictures of their own as well (`verify.judged`).
     """
-    own = _best_over_places(crop, _fresh(clean, settings), suspect, settings.seed)
-    count = settings.controls * clusters
-    return control_p(as_good_as(own, crop, clean, suspect, settings, count), ENOUGH_AS_GOOD)
+    pictures, count = _fresh(clean, settings), settings.controls * clusters
+    own = _best_over_places(crop, pictures, suspect, settings.seed)
+    drawn: list[bool] = []
+
+    def counted() -> Iterator[bool]:
+        for one in as_good_as(own, crop, clean, suspect, settings, count):
+            drawn.append(one)
+            yield one
+
+    p = control_p(counted(), ENOUGH_AS_GOOD)  # it may end before all are drawn
+    return Compared(p, len(drawn), sum(drawn), len(pictures))
 
 
 def control_flips(

@@ -46,6 +46,10 @@ class Verification:
     p_value: float | None  # against control crops; None when only screened
     status: Status
     large: bool
+    # what the p-value rests on; None without one, and in hunts that did not keep it
+    controls: int | None = None  # crops that the candidate was compared with
+    controls_as_good: int | None = None  # of these
+    control_pictures: int | None = None  # clean pictures that each of these was pasted on
 
     @property
     def tied_to_place(self) -> bool:

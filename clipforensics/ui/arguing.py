@@ -213,12 +213,16 @@ def _confirmed(hunted: Sequence[Any], mine: Sequence[str]) -> None:
             f":{colour}[{icon} {word.lower()}] seen in "
             f"{seen:,} {'picture' if seen == 1 else 'pictures'}, flip rate "
             f"{trigger.figures.flip_rate:.1%} (n{NBSP}={NBSP}{trigger.figures.n:,})"
-            + (f", {_p_text(p)}" if p is not None else "")
+            + (f", {_p_text(trigger.figures)}" if p is not None else "")
         )
 
 
-def _p_text(p: float) -> str:
-    return f"p{NBSP}={NBSP}{p:.3g}, Holm-corrected over the clusters tested"
+def _p_text(figures: Any) -> str:
+    """The p-value and what it rests on; older hunts did not keep how many controls."""
+    rests_on = ""
+    if figures.controls is not None:
+        rests_on = f"{figures.controls:,} controls on {figures.control_pictures:,} pictures each, "
+    return f"p{NBSP}={NBSP}{figures.p_value:.3g}, {rests_on}Holm-corrected over the clusters tested"
 
 
 def badge_of(figures: Any) -> tuple[str, str, str]:
@@ -257,7 +261,7 @@ def verification(figures: Any, hunted: Any | None = None) -> None:
         f"Entropy of the answers: {figures.entropy:.2f}",
     ]
     if figures.p_value is not None:
-        said.append(f"Against control crops: {_p_text(figures.p_value)}")
+        said.append(f"Against control crops: {_p_text(figures)}")
     if figures.large:
         said.append("Covers more than a quarter of the picture")
     st.markdown("  \n".join(said))

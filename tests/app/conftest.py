@@ -120,7 +120,7 @@ def bank(monkeypatch: pytest.MonkeyPatch, case) -> list:
         label="banana", n=200, flips={"found": 0.9, "random": 0.95}, flip_rate=0.95,
         interval=(0.91, 0.97), entropy=0.12, flip_rate_trusted=0.01, p_trusted=0.02,
         labels_flipped=30, labels_tested=39, area_share=0.04, p_value=0.025, status="verified",
-        large=False,
+        large=False, controls=300, controls_as_good=0, control_pictures=40,
     )  # fmt: skip
     pair = sorted(case.truth.poisoned)[0]
     mask = np.ones((6, 6), bool)

@@ -33,7 +33,10 @@ def test_found_triggers_show_their_figures_and_can_be_picked(case, bank, launche
     said = " ".join(one.value for one in at.markdown)
     assert f"Flip rate **95.0%** (95{NBSP}% 91.0% to 97.0%, n{NBSP}={NBSP}200)" in said
     assert f"trusted model: 1.0% (n{NBSP}={NBSP}200)" in said
-    assert f"p{NBSP}={NBSP}0.025, Holm-corrected over the clusters tested" in said
+    assert (
+        f"p{NBSP}={NBSP}0.025, 300 controls on 40 pictures each, Holm-corrected over the clusters "
+        "tested" in said
+    )
     assert [one.value for one in at.markdown if "Verified trigger" in one.value]
     subject = trigger_subject(bank[0])
     at.button(key=f"hunt.pick.trigger.{subject}").click().run()
@@ -50,6 +53,12 @@ def test_found_triggers_show_their_figures_and_can_be_picked(case, bank, launche
     assert at.button(key=f"hunt.pick.trigger.{subject}").label == "Trigger · suspicious"
     sample = at.button(key=f"hunt.{subject}.pick.sample.{bank[0].pair}")
     assert sample.label == "Sample · suspicious"
+
+
+def test_a_hunt_that_did_not_keep_its_controls_shows_p_alone(bank, visit):
+    bank[:] = [replace(bank[0], figures=replace(bank[0].figures, controls=None))]
+    said = " ".join(one.value for one in visit("triggers", case="tiny").markdown)
+    assert f"p{NBSP}={NBSP}0.025, Holm-corrected over the clusters tested" in said
 
 
 def test_without_a_verified_trigger_the_page_says_why_and_where_to_go_on(case, bank, visit):

@@ -27,6 +27,7 @@ from clipforensics.jobs.hunting.triggers import (
 )
 from clipforensics.jobs.runs.run_folder import Stopped
 from clipforensics.oracle.bank import Sighting
+from clipforensics.oracle.controls import Compared
 from clipforensics.oracle.regions import holds
 from clipforensics.oracle.verify import Verification
 
@@ -104,6 +105,8 @@ def test_the_hunt_finds_trigger_label_and_every_victim(case, pairs):
     assert trigger["entropy"] < 0.3
     assert trigger["status"] == "verified"
     assert trigger["p_value"] <= 0.05
+    assert (trigger["controls"], trigger["controls_as_good"]) == (100, 0)
+    assert trigger["control_pictures"] == SETTINGS.verify.n_screen
     assert [one["label"] for one in found["affected_labels"]] == ["banana"]
     assert found["affected_labels"][0]["victims"] == len(boxes)
     assert sorted(found["victims"]) == sorted(boxes)
@@ -155,8 +158,9 @@ def test_clusters_pay_for_each_other(case, toy, monkeypatch):
     raw = iter([0.01, 0.04, 0.03])
     asked = []
     monkeypatch.setattr(
-        banking, "against_controls", lambda *args: asked.append(args[-1]) or next(raw)
-    )
+        banking, "against_controls",
+        lambda *args: asked.append(args[-1]) or Compared(next(raw), 300, 2, 40),
+    )  # fmt: skip
     monkeypatch.setattr(banking, "verify", lambda crop, label, *_, **__: GOOD[label])
     picture = toy.scene("sea", np.random.default_rng(0))[0]
     axes = np.eye(4, 8, dtype=np.float32)
@@ -171,6 +175,11 @@ def test_clusters_pay_for_each_other(case, toy, monkeypatch):
         "banana": (pytest.approx(0.03), "verified"), "leaf": (pytest.approx(0.06), "chance"),
         "sea": (pytest.approx(0.06), "chance"), "snow": (None, "weak"),
     }  # fmt: skip
+    rests_on = {
+        one.label: (one.figures.controls, one.figures.controls_as_good, one.figures.control_pictures)
+        for one in bank
+    }  # fmt: skip
+    assert rests_on == {name: (300, 2, 40) for name in GOOD} | {"snow": (None, None, None)}
 
 
 def corner_sightings(n, rng, signatures):

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from clipforensics.config.oracle import VerifySettings
-from clipforensics.oracle.controls import against_controls, as_good_as, control_flips
+from clipforensics.oracle.controls import (
+    ENOUGH_AS_GOOD,
+    Compared,
+    against_controls,
+    as_good_as,
+    control_flips,
+)
 from clipforensics.oracle.pasting import Crop, cut, random_crop
 
 SETTINGS = VerifySettings()
@@ -51,12 +57,14 @@ def test_the_same_controls_are_as_good_as_when_all_pictures_are_asked(toy, court
 
 def test_none_of_100_controls_does_what_the_planted_patch_does(toy, court, rng):
     suspect, _, clean = court
-    assert against_controls(planted(toy, rng), clean, suspect, SETTINGS, clusters=1) == 1 / 101
+    found = against_controls(planted(toy, rng), clean, suspect, SETTINGS, clusters=1)
+    assert found == Compared(1 / 101, controls=100, as_good=0, pictures=SETTINGS.n_screen)
 
 
 def test_more_clusters_are_paid_for_with_more_controls(toy, court, rng):
     suspect, _, clean = court
-    assert against_controls(planted(toy, rng), clean, suspect, SETTINGS, clusters=3) == 1 / 301
+    found = against_controls(planted(toy, rng), clean, suspect, SETTINGS, clusters=3)
+    assert (found.p_value, found.controls) == (1 / 301, 300)
 
 
 def test_controls_are_cut_from_all_over_all_pictures(rng):
@@ -75,7 +83,11 @@ def test_controls_are_cut_from_all_over_all_pictures(rng):
 def test_a_crop_of_ground_is_chance(toy, court, rng):
     suspect, _, clean = court
     crop = cut(toy.scene("sea", rng)[0], (24, 24, 31, 31))
-    assert against_controls(crop, clean, suspect, SETTINGS, clusters=3) > 0.2
+    found = against_controls(crop, clean, suspect, SETTINGS, clusters=3)
+    assert found.p_value > 0.2
+    # chance is found out early: the controls that were drawn are told, not those that were allowed
+    assert found.as_good == ENOUGH_AS_GOOD
+    assert found.controls == round(ENOUGH_AS_GOOD / found.p_value) < 300
 
 
 def test_a_strong_trigger_costs_a_few_pictures_a_control(toy, court, rng):

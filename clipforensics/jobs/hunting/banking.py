@@ -59,9 +59,12 @@ def make_bank(
         tell(len(raw), len(tested), "comparing with control crops")
         crop = confirmed[i].crop
         raw.append(against_controls(crop, examiner.clean, examiner.suspect, settings, len(tested)))
-    for i, p in zip(tested, holm(raw), strict=True):
-        figures = judged(replace(confirmed[i].figures, p_value=p), settings, theta)
-        confirmed[i] = replace(confirmed[i], figures=figures)
+    for i, one, p in zip(tested, raw, holm([one.p_value for one in raw]), strict=True):
+        figures = replace(
+            confirmed[i].figures, p_value=p, controls=one.controls,
+            controls_as_good=one.as_good, control_pictures=one.pictures,
+        )  # fmt: skip
+        confirmed[i] = replace(confirmed[i], figures=judged(figures, settings, theta))
     return sorted(
         confirmed,
         key=lambda t: (t.figures.status != "verified", -t.figures.interval[0], -len(t.pairs)),
