@@ -37,6 +37,7 @@ def repair(
     Under torchrun the processes that it started share the run's batches.
     """
     from clipforensics.cases.case import Case
+    from clipforensics.jobs.hunting.hunts import newest_outdated
     from clipforensics.jobs.runs.launcher import start, stop
 
     changes = dict(change(one) for one in set_ or [])
@@ -44,6 +45,8 @@ def repair(
     settings = parse(RepairSettings, values)
     recipe_settings(settings)  # complain before a process is started
     opened = Case.open(case)
+    if said := newest_outdated(opened):
+        typer.echo(f"The newest hunt, which this repair uses, {said}.", err=True)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         from clipforensics.jobs.repairing.together import repair_together
 

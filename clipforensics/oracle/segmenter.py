@@ -43,7 +43,7 @@ class SmallSamSegmenter:
     def __init__(self, sam: "Sam", settings: SegmenterSettings, weights_sha256: str):
         self.sam, self.settings = sam, settings
         self.weights_sha256 = weights_sha256
-        self.fingerprint = _fingerprint("small", settings, weights_sha256)
+        self.fingerprint = fingerprint_of("small", settings, weights_sha256)
 
     def with_settings(self, settings: SegmenterSettings) -> "SmallSamSegmenter":
         """The same weights, other settings."""
@@ -90,7 +90,7 @@ class OfficialSamSegmenter:
     def __init__(self, sam: "Sam", name: str, settings: SegmenterSettings, weights_sha256: str):
         self.sam, self.settings = sam, settings
         self.name, self.weights_sha256 = name, weights_sha256
-        self.fingerprint = _fingerprint(name, settings, weights_sha256)
+        self.fingerprint = fingerprint_of(name, settings, weights_sha256)
 
     def with_settings(self, settings: SegmenterSettings) -> "OfficialSamSegmenter":
         """The same weights, other settings."""
@@ -150,8 +150,7 @@ def load_segmenter(
             f"No SAM weights at {path}. Put the file there, or choose the bundled small SAM, "
             "which needs none."
         )
-    preset = "fast" if fast else "small" if name == "small" else "official"
-    settings = settings or SEGMENTER_PRESETS[preset]
+    settings = settings or preset_of(name, fast)
     state, print_ = load_state(path), sha256_file(path)
     sam = _empty(name)
     load_into(sam, state, path, f"the {name} SAM")
@@ -159,6 +158,16 @@ def load_segmenter(
     if name == "small":
         return SmallSamSegmenter(sam, settings, print_)
     return OfficialSamSegmenter(sam, name, settings, print_)
+
+
+def preset_of(name: str, fast: bool) -> SegmenterSettings:
+    """How a SAM of this name makes and keeps masks where nothing else is asked for."""
+    return SEGMENTER_PRESETS["fast" if fast else "small" if name == "small" else "official"]
+
+
+def fingerprint_of(name: str, settings: SegmenterSettings, weights_sha256: str) -> str:
+    """What a loaded segmenter has as its `fingerprint`; nothing is loaded."""
+    return digest({"segmenter": name, "weights": weights_sha256, "settings": settings.sha256()})
 
 
 def regions_from(
@@ -223,7 +232,3 @@ def _empty(name: str) -> "Sam":
     from segment_anything import sam_model_registry
 
     return sam_model_registry[name](checkpoint=None)
-
-
-def _fingerprint(name: str, settings: SegmenterSettings, weights_sha256: str) -> str:
-    return digest({"segmenter": name, "weights": weights_sha256, "settings": settings.sha256()})

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from clipforensics.ui import cache, evidencecharts, picks, pictures, shell, state
+from clipforensics.ui import cache, evidencecharts, hunted, picks, pictures, shell, state
 
 FROM = "one picture"
 """Reason of what is decided here, for the log."""
@@ -164,20 +164,23 @@ def paste_test(case: Any, row: int, found: Any, one: Any, examiner: Any) -> None
     left, right = st.columns([1.6, 1], vertical_alignment="center")
     left.altair_chart(evidencecharts.paste_chart(figures, controls), width="stretch")
     with right:
-        hunted: list[Any] | None = None
+        sightings: list[Any] | None = None
+        hunt = None
         with shell.part():
-            hunted = _hunted(case, case.pairs.ids[row])
+            hunt = hunted.chosen(case)
+            sightings = _sightings(hunt, case.pairs.ids[row])
         # the hunt's sighting of a label is the region that passed, not one that failed before it
         passed = figures.status == "verified"
-        mine = [t for t in hunted or () if passed and t.label == one.label]
+        mine = [t for t in sightings or () if passed and t.label == one.label]
         verification(figures, mine[0].figures if mine else None)
         st.markdown(
             f"{len(controls)} control crops of its size, from clean pictures: at most "
             f"{max(controls):.1%}, to whichever label"
         )
-        _confirmed(hunted or (), [one.label] if mine else [])
-        if hunted is not None and passed and not mine:
-            st.markdown("No hunt has tried this region on further pictures and with its controls.")
+        _confirmed(hunt, sightings or (), [one.label] if mine else [])
+        if sightings is not None and passed and not mine:
+            who = "No hunt has" if hunt is None else f"The {hunt.called} has not"
+            st.markdown(f"{who} tried this region on further pictures and with its controls.")
 
 
 def _tried(case: Any, row: int, examiner: Any) -> list[Any] | None:
@@ -195,21 +198,25 @@ def _tried(case: Any, row: int, examiner: Any) -> list[Any] | None:
         return cache.pasted(case, row, examiner)
 
 
-def _hunted(case: Any, name: str) -> list[Any]:
-    """The newest hunt's triggers, verified or rejected, that were seen in this picture."""
-    from clipforensics.jobs.hunting.triggers import trigger_bank
+def _sightings(hunt: Any | None, name: str) -> list[Any]:
+    """The hunt's triggers, verified or rejected, that were seen in this picture."""
+    from clipforensics.jobs.hunting.hunts import read_bank
 
-    return [trigger for trigger in trigger_bank(case) if name in trigger.pairs]
+    bank = [] if hunt is None else read_bank(hunt.folder)
+    return [trigger for trigger in bank if name in trigger.pairs]
 
 
-def _confirmed(hunted: Sequence[Any], mine: Sequence[str]) -> None:
-    """What the newest hunt made of the picture's regions, with more pictures and controls."""
-    for trigger in hunted:
+def _confirmed(hunt: Any | None, sightings: Sequence[Any], mine: Sequence[str]) -> None:
+    """What the newest hunt, or the one chosen, made of the picture's regions: more pictures, controls."""
+    if hunt is None or not sightings:
+        return
+    hunted.told(hunt)
+    for trigger in sightings:
         word, colour, icon = badge_of(trigger.figures)
         p, seen = trigger.figures.p_value, len(trigger.pairs)
         which = "this region" if trigger.label in mine else "another region of this picture"
         st.markdown(
-            f"The hunt, of {which} as **{state.plain(trigger.label)}**: "
+            f"The {hunt.called}, of {which} as **{state.plain(trigger.label)}**: "
             f":{colour}[{icon} {word.lower()}] seen in "
             f"{seen:,} {'picture' if seen == 1 else 'pictures'}, flip rate "
             f"{trigger.figures.flip_rate:.1%} (n{NBSP}={NBSP}{trigger.figures.n:,})"

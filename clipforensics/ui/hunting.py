@@ -7,9 +7,18 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from clipforensics.config.detect import DETECTOR_TITLES
 from clipforensics.config.oracle import HuntSettings
-from clipforensics.ui import arguing, forms, inspecting, live, picks, pictures, scanned, state
+from clipforensics.ui import (
+    arguing,
+    forms,
+    hunted,
+    inspecting,
+    live,
+    picks,
+    pictures,
+    scanned,
+    state,
+)
 
 
 def launch(case: Any) -> Any | None:
@@ -41,17 +50,16 @@ def _progress(run: Any) -> None:
 
 
 def found(case: Any) -> None:
-    """What the newest finished hunt found: affected labels, and the candidate triggers."""
-    from clipforensics.jobs.hunting.triggers import latest_hunt, trigger_bank
+    """What a finished hunt found, the newest or one that is chosen: affected labels, and triggers."""
+    from clipforensics.jobs.hunting.hunts import read_bank, read_hunt
 
-    result = latest_hunt(case)
-    if result is None:
+    hunt = hunted.choose(case)
+    if hunt is None:
         st.markdown("No hunt has finished yet. The triggers it finds will stand here.")
         return
-    if "asked" in result:
-        st.caption(_asked(result["asked"], result["inspected"]))
-    _summary(case, result)
-    bank = trigger_bank(case)
+    result, bank = read_hunt(hunt.folder), read_bank(hunt.folder)
+    st.caption(_asked(hunt, result["inspected"]))
+    _summary(case, result, hunt.called)
     if not bank:
         st.markdown(
             "No region passed the paste test. That is no proof of innocence: a trigger that covers "
@@ -60,19 +68,19 @@ def found(case: Any) -> None:
         return
     verified = [one for one in bank if one.figures.status == "verified"]
     rejected = [one for one in bank if one.figures.status != "verified"]
-    _cards(case, verified)
+    _cards(case, verified, hunt.called)
     if not verified:
         st.info(_none_verified(rejected), icon=":material/info:")
     if rejected:
         with st.expander(f"Rejected candidates ({len(rejected):,})", key="hunt.rejected"):
-            _cards(case, rejected)
+            _cards(case, rejected, hunt.called)
 
 
-def _asked(asked: dict[str, Any], inspected: int) -> str:
+def _asked(hunt: Any, inspected: int) -> str:
     """What the shown hunt was asked; the form above may say something else by now."""
-    ranking = DETECTOR_TITLES.get(asked["detector"], asked["detector"])
-    way = "the fast mode's boxes" if asked["fast"] else "masks"
-    return f"The hunt below: {inspected:,} pairs, ranked by {ranking}, cut by {way}, {asked['at']}."
+    way = "the fast mode's boxes" if hunt.settings.get("fast") else "masks"
+    ranking = state.plain(hunt.ranking)
+    return f"The hunt below: {inspected:,} pairs, ranked by {ranking}, cut by {way}, {hunt.moment}."
 
 
 def _none_verified(rejected: Sequence[Any]) -> str:
@@ -93,15 +101,15 @@ def _none_verified(rejected: Sequence[Any]) -> str:
     )
 
 
-def _cards(case: Any, triggers: Sequence[Any]) -> None:
+def _cards(case: Any, triggers: Sequence[Any], reason: str) -> None:
     held = case.store.current("trigger")
     for start in range(0, len(triggers), 3):
         for slot, trigger in zip(st.columns(3), triggers[start : start + 3], strict=False):
             with slot:
-                _card(case, trigger, held)
+                _card(case, trigger, held, reason)
 
 
-def _summary(case: Any, result: dict[str, Any]) -> None:
+def _summary(case: Any, result: dict[str, Any], reason: str) -> None:
     slots = st.columns(4)
     slots[0].metric("Inspected", f"{result['inspected']:,}", border=True)
     slots[1].metric(
@@ -121,18 +129,18 @@ def _summary(case: Any, result: dict[str, Any]) -> None:
             for one in result["affected_labels"]:
                 label = f"{state.plain(one['label'])} · flips at least {one['flip_rate_low']:.0%}"
                 picks.pick_button(
-                    case, "label", one["label"], held.get(one["label"]), "hunt", "hunt", label
+                    case, "label", one["label"], held.get(one["label"]), "hunt", reason, label
                 )
     _pick_all(
-        case, result["victims"], "hunt.victims", "victims of the hunt",
+        case, result["victims"], "hunt.victims", f"victims of the {reason}",
         "Pairs that carry a trigger and name its label",
     )  # fmt: skip
     _pick_all(
-        case, result.get("carriers", []), "hunt.carriers", "carriers of the hunt",
+        case, result.get("carriers", []), "hunt.carriers", f"carriers of the {reason}",
         "Pairs that carry a trigger and name something else",
     )  # fmt: skip
     _pick_all(
-        case, result.get("probable", []), "hunt.probable", "probable pairs of the hunt",
+        case, result.get("probable", []), "hunt.probable", f"probable pairs of the {reason}",
         "Weaker: the caption names what the suspect says and the trusted model sees nowhere",
     )  # fmt: skip
 
@@ -146,7 +154,7 @@ def _pick_all(case: Any, names: list[str], key: str, what: str, text: str) -> No
             picks.bulk_button(case, fresh, key, what)
 
 
-def _card(case: Any, trigger: Any, held: dict[str, Any]) -> None:
+def _card(case: Any, trigger: Any, held: dict[str, Any], reason: str) -> None:
     from clipforensics.jobs.repairing.curating import trigger_subject
 
     subject = trigger_subject(trigger)
@@ -169,12 +177,12 @@ def _card(case: Any, trigger: Any, held: dict[str, Any]) -> None:
         st.text(f"Seen in {seen:,} {'picture' if seen == 1 else 'pictures'} ({kind})")
         with st.container(horizontal=True):
             picks.pick_button(
-                case, "trigger", subject, held.get(subject), "hunt", "hunt",
+                case, "trigger", subject, held.get(subject), "hunt", reason,
                 "Pick trigger", "Trigger",
             )  # fmt: skip
             first = case.store.current("sample").get(trigger.pair)
             picks.pick_button(
-                case, "sample", trigger.pair, first, f"hunt.{subject}", "hunt",
+                case, "sample", trigger.pair, first, f"hunt.{subject}", reason,
                 "Pick sample", "Sample",
             )  # fmt: skip
             st.button(

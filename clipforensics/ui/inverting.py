@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from clipforensics.config.inversion import FAMILY_NAMES, INVERSION_PRESETS, InversionSettings
-from clipforensics.ui import forms, inverted, live, shell
+from clipforensics.ui import forms, inverted, live, shell, state
 
 FAMILY_TITLES = {
     "mask": ("Mask", "a pattern in part of the picture"),
@@ -134,7 +134,7 @@ def _called(one: Any) -> str:
     """A result by what its record says; the record is not checked before it is chosen."""
     key = one.made["key"]
     labels, settings = key.get("labels"), key.get("settings")
-    parts = [_moment(one.asked)]
+    parts = [state.moment(one.asked)]
     if isinstance(labels, list) and labels:
         more = f" and {len(labels) - 3:,} more" if len(labels) > 3 else ""
         parts.append(", ".join(str(name)[:40] for name in labels[:3]) + more)
@@ -143,10 +143,6 @@ def _called(one: Any) -> str:
             parts.append(", ".join(str(name)[:40] for name in settings["families"][:4]))
         parts += [_preset(settings), f"seed {str(settings.get('seed', '?'))[:20]}"]
     return " · ".join(parts)
-
-
-def _moment(told: str) -> str:
-    return f"{told[:16].replace('T', ' ')} UTC"
 
 
 def _preset(settings: Mapping[str, Any]) -> str:
@@ -160,7 +156,7 @@ def _made_by(result: dict[str, Any], made: str) -> None:
     """What made the result, in one line."""
     asked = result["settings"]
     st.text(
-        f"{_moment(made)} · {', '.join(result['labels'])} · {', '.join(result['families'])} · "
+        f"{state.moment(made)} · {', '.join(result['labels'])} · {', '.join(result['families'])} · "
         f"{_preset(asked)}: {asked['steps']:,} steps of {asked['batch']:,} pictures · "
         f"{asked['controls']:,} control labels · seed {asked['seed']} · "
         f"{result['inversions']:,} searches in {live.span(result['seconds'])}"

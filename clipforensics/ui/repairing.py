@@ -13,7 +13,17 @@ from clipforensics.config.repair import (
 )
 from clipforensics.config.settings import parse
 from clipforensics.errors import ForensicsError
-from clipforensics.ui import adopting, comparing, composing, following, forms, live, pictures, shell
+from clipforensics.ui import (
+    adopting,
+    comparing,
+    composing,
+    following,
+    forms,
+    hunted,
+    live,
+    pictures,
+    shell,
+)
 
 RECIPES = {
     "eftclip": "EftCLIP", "safeclip": "SafeCLIP", "cleanclip": "CleanCLIP", "roclip": "RoCLIP",
@@ -32,6 +42,11 @@ WHAT = {
     "random is its control.",
     "finetune": "The control: plain fine-tuning on the same clean pairs, nothing stamped.",
 }
+USES_HUNT = {
+    True: "Its triggers are measured before and after.",
+    False: "Its triggers are what is healed and measured, and the pairs it names are left out.",
+}
+"""What a recipe uses the newest hunt for, by whether it trains anew."""
 SHOWN = {
     "eftclip": (
         "pairs", "target_share", "stamped_share", "batch", "steps", "rate", "anchor_weight", "clip_weight",
@@ -101,6 +116,7 @@ def ingredients(case: Any, repair: RepairSettings) -> bool:
         triggers_to_heal,
     )
 
+    hunted.warn(case, USES_HUNT[repair.recipe in RETRAIN])
     if repair.recipe in RETRAIN:
         return _may_start(repair)
     triggers = triggers_to_heal(case)
@@ -200,6 +216,8 @@ def _finished(run: Any) -> None:
         )
     if result.get("seconds"):
         said.append(live.span(result["seconds"]))
+    if result.get("hunt_outdated"):
+        said.append(f"the hunt it used {result['hunt_outdated']}")
     if result.get("test_of"):
         said.append(f"measured on {result['test_of']}")
     if result.get("checkpoint_sha256"):

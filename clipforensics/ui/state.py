@@ -17,8 +17,8 @@ from clipforensics.errors import CaseError, ForensicsError
 
 HOME_VARIABLE = "CLIPFORENSICS_HOME"
 NOBODY = "reviewer"
-OF_ONE_CASE = ("pair", "near", "sel", "at", "run")
-"""What an address names inside one case: a picture, a selection, a run."""
+OF_ONE_CASE = ("pair", "near", "sel", "at", "run", "hunt")
+"""What an address names inside one case: a picture, a selection, a run, a hunt."""
 KEPT_OF_ONE_CASE = ("review.at", "inspect.id")
 _MARKDOWN = str.maketrans({char: f"\\{char}" for char in "\\`*_[]<>#|~$"})
 
@@ -135,6 +135,11 @@ def login_configured() -> bool:
 def plain(text: str) -> str:
     """Text from data or paths, with every Markdown sign and every bare link defused."""
     return text.translate(_MARKDOWN).replace("://", "\\://").replace("www.", "www\\.")
+
+
+def moment(told: str) -> str:
+    """A stored time, to the minute."""
+    return f"{told[:16].replace('T', ' ')} UTC"
 
 
 def _remember_reviewer() -> None:

@@ -11,6 +11,7 @@ from clipforensics.detect.groups import MANY_LABELS, ONE_CAPTION
 from clipforensics.ui import (
     evidencecharts,
     gallery,
+    hunted,
     hunting,
     picks,
     pictures,
@@ -92,6 +93,7 @@ def regions(case: Any) -> None:
         st.text("A hunt cuts regions out of the top-scored pictures and compares them.")
         shell.go_to("triggers", "Hunt on the Triggers page", icon=":material/arrow_forward:")
         return
+    hunted.warn(case, "What stands here is its.")
     shared = _shared(hunt)
     if not shared:
         passed = len({one["pair"] for one in hunt.get("sightings", ())})

@@ -111,7 +111,8 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> Launched:
 @pytest.fixture
 def bank(monkeypatch: pytest.MonkeyPatch, case) -> list:
     """One verified trigger, as the newest hunt would have left it."""
-    from clipforensics.jobs.hunting import triggers
+    from clipforensics.cases.evidence import Listed
+    from clipforensics.jobs.hunting import hunts, triggers
     from clipforensics.jobs.repairing import curating, rescanned
     from clipforensics.oracle.bank import Trigger
     from clipforensics.oracle.verify import Verification
@@ -130,9 +131,14 @@ def bank(monkeypatch: pytest.MonkeyPatch, case) -> list:
     hunt = {
         "inspected": 20, "with_candidates": 3, "triggers": [{}], "victims": [pair],
         "carriers": [], "probable": [case.pairs.ids[0]],
-        "asked": {"top": 20, "detector": "combined", "fast": False, "at": "2026-01-01 10:00 UTC"},
         "affected_labels": [{"label": "banana", "flip_rate_low": 0.91, "triggers": 1, "victims": 1}],
     }  # fmt: skip
+    key = {"hunt": {"top": 20, "detector": "combined", "fast": False}}
+    kept = [Listed("2026-01-01T10:00:00", case.dir / "evidence" / "hunts" / "a", {"key": key})]
+    monkeypatch.setattr(hunts, "kept_hunts", lambda case: kept)
+    monkeypatch.setattr(hunts, "outdated", lambda case, hunt: None)
+    monkeypatch.setattr(hunts, "read_hunt", lambda folder: hunt)
+    monkeypatch.setattr(hunts, "read_bank", lambda folder: list(found))
     for module in (triggers, curating):
         monkeypatch.setattr(module, "trigger_bank", lambda case: list(found))
         monkeypatch.setattr(module, "latest_hunt", lambda case: hunt)

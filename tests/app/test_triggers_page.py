@@ -225,7 +225,7 @@ def test_the_verdict_of_the_hunt_is_the_badge(case, bank, visit, monkeypatch):
     at = visit("triggers", case="tiny", pair=pair)
     at.button(key="inspect.paste").click().run()
     assert badges(at) == ["Passed the first paste test"]
-    assert any("No hunt has tried this region" in one.value for one in at.markdown)
+    assert any("The hunt has not tried this region" in one.value for one in at.markdown)
     label = next(one.key for one in at.button if one.key.startswith("inspect.pick.label."))
     of_pair = replace(hunted, label=label.removeprefix("inspect.pick.label."), pairs=(pair,))
     chance = replace(hunted.figures, status="chance", p_value=0.4)

@@ -16,6 +16,7 @@ from clipforensics.data.images import write_png
 from clipforensics.data.pairs import Pairs
 from clipforensics.errors import CaseError, ModelError
 from clipforensics.jobs.hunting import banking, examining
+from clipforensics.jobs.hunting.hunts import outcomes
 from clipforensics.jobs.hunting.triggers import (
     hunt,
     inspect,
@@ -378,7 +379,7 @@ def test_a_case_without_trusted_model_says_so(case, monkeypatch):
 
 
 def test_the_job_speaks_through_its_context(case, monkeypatch):
-    from clipforensics.jobs.hunting import triggers
+    from clipforensics.jobs.hunting import hunts, triggers
 
     monkeypatch.setattr(triggers.Case, "open", lambda folder: case)
     lines = []
@@ -389,12 +390,10 @@ def test_the_job_speaks_through_its_context(case, monkeypatch):
     assert run(context)["triggers"]
     assert lines[0]["inspected"] == SETTINGS.top
     # the first paste test has no controls: what passes it is not called verified
-    assert lines[0]["statuses"][triggers.PASSED] > 0
+    assert lines[0]["statuses"][hunts.PASSED] > 0
     assert "verified" not in lines[0]["statuses"]
 
 
 def test_the_outcomes_of_an_older_hunt_are_called_as_today():
-    from clipforensics.jobs.hunting.triggers import _outcomes
-
     today = {"passed the screen": 105, "weak": 208}
-    assert _outcomes({"verified": 105, "weak": 208}) == _outcomes(today) == today
+    assert outcomes({"verified": 105, "weak": 208}) == outcomes(today) == today

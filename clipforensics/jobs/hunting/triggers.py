@@ -4,30 +4,20 @@ Each picture's inspection and screen are evidence, so a stopped hunt goes on whe
 the page that shows one picture reads what the hunt found.
 """
 
-import json
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from clipforensics.cases.case import Case
-from clipforensics.cases.evidence import (
-    ask_again,
-    evidence_dir,
-    is_made,
-    latest,
-    reading,
-    write_json,
-    writing,
-)
+from clipforensics.cases.evidence import ask_again, evidence_dir, is_made, write_json, writing
 from clipforensics.cases.provenance import utc_now
 from clipforensics.config.oracle import HuntSettings
 from clipforensics.config.settings import parse
-from clipforensics.jobs.hunting.banking import make_bank, read_bank, write_bank
+from clipforensics.jobs.hunting.banking import make_bank, write_bank
 from clipforensics.jobs.hunting.carrying import probable_pairs, suspicions_of
 from clipforensics.jobs.hunting.examining import (
     Examiner,
@@ -37,6 +27,15 @@ from clipforensics.jobs.hunting.examining import (
     load_examiner,
     screen,
     sightings,
+)
+from clipforensics.jobs.hunting.hunts import (
+    KIND,
+    RESULT,
+    latest_hunt,
+    outcomes,
+    read_hunt,
+    rests_on,
+    trigger_bank,
 )
 from clipforensics.jobs.runs.context import RunContext
 from clipforensics.jobs.runs.run_folder import Stopped
@@ -50,9 +49,6 @@ __all__ = ["hunt", "inspect", "latest_hunt", "load_examiner", "run", "screen", "
 Progress = Callable[..., None]
 Stop = Callable[[], bool]
 CHUNK = 512
-RESULT = "result.json"
-PASSED = "passed the screen"
-"""What a region did that passed the first paste test; that test verifies nothing."""
 
 
 def run(context: RunContext) -> dict[str, Any]:
@@ -96,8 +92,9 @@ def hunt(
     embed(case, progress, stop)
     found = scores(case, settings.detector, settings.density, settings.reference, progress, stop)
     examiner = load_examiner(case, settings, found.mean)
-    key = examiner.key() | examiner.paste_key() | {"hunt": settings.model_dump(mode="json")}
-    folder = evidence_dir(case, "hunts", key)
+    key = examiner.key() | examiner.paste_key()
+    key |= {"hunt": settings.model_dump(mode="json"), "rests_on": rests_on()}
+    folder = evidence_dir(case, KIND, key)
     if not is_made(folder):
         began = time.perf_counter()
         order = _order(case, examiner, found.mean, settings.top)
@@ -121,27 +118,7 @@ def hunt(
             write_bank(part, bank)
     else:
         ask_again(folder)
-    return _read_result(folder)
-
-
-def latest_hunt(case: Case) -> dict[str, Any] | None:
-    """Of this suspect's finished hunts the one asked for last, or None before the first.
-
-    Raises:
-        CaseError: it was changed since, or is damaged.
-    """
-    folder = _latest_folder(case)
-    return None if folder is None else _read_result(folder)
-
-
-def trigger_bank(case: Case) -> list[Trigger]:
-    """The newest hunt's triggers, verified and rejected, best first; empty before the first.
-
-    Raises:
-        CaseError: see `read_bank`.
-    """
-    folder = _latest_folder(case)
-    return [] if folder is None else read_bank(folder)
+    return read_hunt(folder)
 
 
 def _order(case: Case, examiner: Examiner, scores_: np.ndarray, top: int) -> list[int]:
@@ -214,13 +191,8 @@ def _result(
         "suspicions": [asdict(s) for s in suspicions],
         "inspected": len(tried),
         "with_candidates": sum(bool(several) for several in tried.values()),
-        "statuses": _outcomes(statuses),
+        "statuses": outcomes(statuses),
     }  # fmt: skip
-
-
-def _outcomes(statuses: Mapping[str, int]) -> dict[str, int]:
-    """Outcomes of the screen; older results call those that passed it verified."""
-    return {PASSED if one == "verified" else one: count for one, count in statuses.items()}
 
 
 def _trigger_row(trigger: Trigger) -> dict[str, Any]:
@@ -235,18 +207,6 @@ def _trigger_row(trigger: Trigger) -> dict[str, Any]:
         "labels_flipped": figures.labels_flipped, "status": figures.status,
         "large": figures.large, "consensus": trigger.consensus, "pairs": list(trigger.pairs),
     }  # fmt: skip
-
-
-def _latest_folder(case: Case) -> Path | None:
-    return latest(case, "hunts", suspect=case.fingerprints["weights"])
-
-
-def _read_result(folder: Path) -> dict[str, Any]:
-    with reading(folder):
-        result = dict(json.loads((folder / RESULT).read_text(encoding="utf-8")))
-        if "statuses" in result:
-            result["statuses"] = _outcomes(result["statuses"])
-        return result
 
 
 def _silent(*_: Any, **__: Any) -> None:

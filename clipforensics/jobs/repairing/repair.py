@@ -13,6 +13,7 @@ from clipforensics.config.repair import (
 )
 from clipforensics.config.settings import parse
 from clipforensics.config.train import LoopSettings
+from clipforensics.jobs.hunting.hunts import newest_outdated
 from clipforensics.jobs.repairing.preparing import Work, fine_tune, retrain
 from clipforensics.jobs.runs.context import RunContext
 
@@ -36,12 +37,14 @@ def run(context: RunContext) -> dict[str, Any]:
     repair = parse(RepairSettings, context.config)
     settings = recipe_settings(repair)
     case = Case.open(context.case_dir)
+    outdated = newest_outdated(case)  # now: another hunt may end while this trains
     if isinstance(settings, RetrainSettings):
         work, before = retrain(context, case, repair, settings)
     else:
         work, before = fine_tune(context, case, repair, settings)
     outcome = _train(context, work, settings)
     result = _result(context, repair, before, outcome, work)
+    result |= {"hunt_outdated": outdated}
     result["seconds"] = time.perf_counter() - began
     # several processes would time their messages, too, and the pool may be too small to share
     if repair.measure_cost and not outcome.stopped and world().size == 1:
