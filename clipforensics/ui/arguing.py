@@ -208,10 +208,7 @@ def _sightings(hunt: Any | None, name: str) -> list[Any]:
 
 def _confirmed(hunt: Any | None, sightings: Sequence[Any], mine: Sequence[str]) -> None:
     """What the newest hunt, or the one chosen, made of the picture's regions: more pictures, controls."""
-    if hunt is None or not sightings:
-        return
-    hunted.told(hunt)
-    for trigger in sightings:
+    for trigger in sightings if hunt is not None else ():
         word, colour, icon = badge_of(trigger.figures)
         p, seen = trigger.figures.p_value, len(trigger.pairs)
         which = "this region" if trigger.label in mine else "another region of this picture"
@@ -221,6 +218,7 @@ def _confirmed(hunt: Any | None, sightings: Sequence[Any], mine: Sequence[str]) 
             f"{seen:,} {'picture' if seen == 1 else 'pictures'}, flip rate "
             f"{trigger.figures.flip_rate:.1%} (n{NBSP}={NBSP}{trigger.figures.n:,})"
             + (f", {_p_text(trigger.figures)}" if p is not None else "")
+            + (f". The hunt {hunt.outdated}." if hunt.outdated else "")
         )
 
 

@@ -130,16 +130,18 @@ def test_the_hunt_beside_a_paste_test_is_the_one_that_is_looked_at(case, folders
 
     lines, asked = [], {"hunt": folders[0].name}
     monkeypatch.setattr(hunted.st, "query_params", asked)
-    for name in ("markdown", "info"):
-        monkeypatch.setattr(arguing.st, name, lambda text, **_: lines.append(text))
+    monkeypatch.setattr(arguing.st, "markdown", lambda text, **_: lines.append(text))
     for wanted in (
         "The earlier hunt, 2026-01-01 10:00 UTC, of another region",
         "The hunt, of another",
     ):
         one = hunted.chosen(case)
-        (trigger,) = arguing._sightings(one, case.pairs.ids[30 if one.newest is False else 20])
+        (trigger,) = arguing._sightings(one, case.pairs.ids[20 if one.newest else 30])
         arguing._confirmed(one, [trigger], [])
-        assert lines.pop().startswith(wanted)
-        assert bool(lines) == (not one.newest)
+        (line,) = lines
+        assert line.startswith(wanted)
+        assert line.endswith("over the clusters tested")
         lines.clear()
+        arguing._confirmed(replace(one, outdated=OUTDATED), [trigger], [])
+        assert lines.pop().endswith(f"tested. The hunt {OUTDATED}.")
         asked.clear()
