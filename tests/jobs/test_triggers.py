@@ -208,7 +208,7 @@ def test_what_five_sightings_share_stands_beside_a_larger_crop_that_flips_more(
         return found if small else replace(found, large=True)
 
     monkeypatch.setattr(banking, "verify", pasted)
-    monkeypatch.setattr(banking, "against_controls", lambda *_: 0.01)
+    monkeypatch.setattr(banking, "against_controls", lambda *_: Compared(0.01, 100, 0, 40))
     planted, seen = corner_sightings(8, rng, np.eye(8, dtype=np.float32)[[0] * 8])
     (made,) = banking.make_bank(load_examiner(case, SETTINGS), seen, lambda *_: None, lambda: False)
     assert made.pixels.shape[0] == pytest.approx(stands, abs=1)
@@ -220,7 +220,7 @@ def test_what_five_sightings_share_stands_beside_a_larger_crop_that_flips_more(
 
 def test_sightings_that_show_the_agreed_pattern_are_of_one_trigger(case, monkeypatch, rng):
     monkeypatch.setattr(banking, "verify", lambda crop, label, *_, **__: figures(label))
-    monkeypatch.setattr(banking, "against_controls", lambda *_: 0.01)
+    monkeypatch.setattr(banking, "against_controls", lambda *_: Compared(0.01, 100, 0, 40))
     axes = np.eye(8, dtype=np.float32)[[0] * 6 + [1, 2, 3]]  # three stand alone by their shift
     planted, seen = corner_sightings(9, rng, axes)
     empty = replace(seen[-1], picture=rng.integers(0, 256, (32, 32, 3), np.uint8))
