@@ -9,7 +9,6 @@ import streamlit as st
 
 from clipforensics.config.oracle import HuntSettings
 from clipforensics.ui import (
-    arguing,
     forms,
     hunted,
     inspecting,
@@ -18,7 +17,11 @@ from clipforensics.ui import (
     pictures,
     scanned,
     state,
+    verdict,
 )
+
+LEAST_SPREAD = 8
+"""Pictures, and half of all that have a large candidate: from then on its label is named."""
 
 
 def launch(case: Any) -> Any | None:
@@ -85,19 +88,24 @@ def _asked(hunt: Any, inspected: int) -> str:
 
 def _none_verified(rejected: Sequence[Any]) -> str:
     """Why no candidate is called a trigger; and where many large ones name one label, what may."""
-    reasons = Counter(arguing.STATUS[one.figures.status][0].lower() for one in rejected)
+    reasons = Counter(verdict.STATUS[one.figures.status][0].lower() for one in rejected)
     listed = ", ".join(f"{reason} ({n:,})" for reason, n in reasons.most_common())
     plain = f"**No trigger was verified.** Every candidate was rejected: {listed}."
     large = [one for one in rejected if one.figures.large]
     if not large:
         return plain
     seen = {(pair, one.label) for one in large for pair in one.pairs}
+    pairs = len({pair for pair, _ in seen})
     label, most = Counter(label for _, label in seen).most_common(1)[0]
+    said = (
+        f"{plain} In {pairs:,} pictures a candidate covers more than a quarter of the picture: a "
+        "paste so large proves nothing."
+    )
+    if most < max(LEAST_SPREAD, pairs / 2):
+        return f"{said} No label stands out among them."
     return (
-        f"{plain} In {len({pair for pair, _ in seen}):,} pictures a candidate covers more than a "
-        f"quarter of the picture; {most:,} of these make the suspect say **{state.plain(label)}**. A "
-        "paste so large proves nothing; a trigger spread over the whole picture looks "
-        "like this, and inversion, below, is the test for it."
+        f"{said} {most:,} of them make the suspect say **{state.plain(label)}**: a trigger spread over "
+        "the whole picture looks like this, and inversion, below, is the test for it."
     )
 
 
@@ -171,7 +179,7 @@ def _card(case: Any, trigger: Any, held: dict[str, Any], reason: str) -> None:
                 alt="Where it was found",
             )  # fmt: skip
         st.markdown(f"Makes the suspect say **{state.plain(trigger.label)}**")
-        arguing.verification(trigger.figures)
+        verdict.verification(trigger.figures)
         kind = "consensus" if trigger.consensus else "one crop"
         seen = len(trigger.pairs)
         st.text(f"Seen in {seen:,} {'picture' if seen == 1 else 'pictures'} ({kind})")

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from clipforensics.ui import arguing, cache, gallery, pictures, scanned, shell, state
+from clipforensics.ui import arguing, cache, gallery, pasted, pictures, scanned, shell, state
 
 MOST_REGIONS = 16
 MOST_SHOWN = 3
@@ -75,16 +75,17 @@ def show(case: Any, ranking: Any, name: str) -> None:
         st.text(f"Caption: {case.pairs.captions[row][:200]}", width="content")
     after = said_without(picture, one, examiner) if one else ()
     drawn, said = _drawn(picture, found, one, masks)
-    arguing.headline(case, found, one, after, examiner.settings.oracle.theta)
+    so_far = pasted.tested(case, row, one, examiner) if one else None
+    arguing.headline(case, found, one, after, examiner.settings.oracle.theta, so_far)
     if one is None:
         st.image(pictures.webp(drawn), width=384, alt="The picture with the segmenter's masks")
     else:
         arguing.exhibits(case, picture, drawn, found, one, after)
     arguing.verdicts(case, name, one.label if one else None)
     arguing.lists(case, found)
-    if one is not None:
+    if one is not None and so_far is not None:
         st.subheader("Pasted on clean pictures", anchor=False)
-        arguing.paste_test(case, row, found, one, examiner)
+        pasted.paste_test(case, row, one, examiner, so_far)
     st.subheader("Each region", anchor=False)
     st.text(said)
     _regions(case, picture, found)
@@ -92,9 +93,9 @@ def show(case: Any, ranking: Any, name: str) -> None:
 
 def _masks(suspected: bool) -> str:
     """Which masks are drawn; without a suspected region there is none to point at."""
-    options = ["Betraying", "All", "None"] if suspected else ["All", "None"]
+    options = ["Candidate", "All", "None"] if suspected else ["All", "None"]
     return st.segmented_control(
-        "Masks", options, default="Betraying" if suspected else "None",
+        "Masks", options, default="Candidate" if suspected else "None",
         key=f"inspect.masks.{len(options)}", required=True, label_visibility="collapsed",
     )  # fmt: skip
 
@@ -120,7 +121,7 @@ def _drawn(picture: np.ndarray, found: Any, one: Any | None, shown: str) -> tupl
     if shown == "All":
         masks = [found.regions[i].mask for i in parts]
         drawn = pictures.with_masks(picture, masks, surest, opacity=0.15)
-    elif shown == "Betraying" and one is not None:
+    elif shown == "Candidate" and one is not None:
         drawn = pictures.boxed(picture, one.box_xyxy)
     return drawn, _counted(found, parts)
 

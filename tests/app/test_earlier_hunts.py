@@ -126,22 +126,22 @@ def test_a_hunt_of_an_earlier_version_says_so_where_it_is_used(folders, visit, m
 
 
 def test_the_hunt_beside_a_paste_test_is_the_one_that_is_looked_at(case, folders, monkeypatch):
-    from clipforensics.ui import arguing
+    from clipforensics.ui import pasted
 
     lines, asked = [], {"hunt": folders[0].name}
     monkeypatch.setattr(hunted.st, "query_params", asked)
-    monkeypatch.setattr(arguing.st, "markdown", lambda text, **_: lines.append(text))
+    monkeypatch.setattr(pasted.st, "markdown", lambda text, **_: lines.append(text))
     for wanted in (
         "The earlier hunt, 2026-01-01 10:00 UTC, of another region",
         "The hunt, of another",
     ):
         one = hunted.chosen(case)
-        (trigger,) = arguing._sightings(one, case.pairs.ids[20 if one.newest else 30])
-        arguing._confirmed(one, [trigger], [])
+        (trigger,) = pasted._sightings(one, case.pairs.ids[20 if one.newest else 30])
+        pasted._confirmed(one, [trigger], [])
         (line,) = lines
         assert line.startswith(wanted)
         assert line.endswith("over the clusters tested")
         lines.clear()
-        arguing._confirmed(replace(one, outdated=OUTDATED), [trigger], [])
+        pasted._confirmed(replace(one, outdated=OUTDATED), [trigger], [])
         assert lines.pop().endswith(f"tested. The hunt {OUTDATED}.")
         asked.clear()

@@ -12,7 +12,7 @@ from streamlit.runtime.state.query_params import QueryParams
 from clipforensics.jobs.hunting import examining
 from clipforensics.oracle.regions import grid_regions
 from clipforensics.oracle.segmenter import SmallSamSegmenter
-from clipforensics.ui import arguing
+from clipforensics.ui import arguing, verdict
 
 NBSP = "\u00a0"
 
@@ -71,27 +71,29 @@ def test_without_a_verified_trigger_the_page_says_why_and_where_to_go_on(case, b
     at = visit("triggers", case="tiny")
     assert not at.exception
     said = next(one.value for one in at.info if "verified" in one.value)
-    assert "could be chance (2), a real object (1)" in said
+    assert "no better than controls (2), a real object (1)" in said
     assert "In 4 pictures a candidate covers more than a quarter" in said
-    assert "3 of these make the suspect say **banana**" in said
-    assert "inversion" in said
+    assert "No label stands out among them" in said
     assert "Rejected candidates (3)" in [one.label for one in at.expander]
     assert any("Weaker: the caption names" in one.value for one in at.markdown)
     assert any(
         "The hunt below: 20 pairs, ranked by Density and caption" in one.value for one in at.caption
     )
+    many = tuple(f"p{i}" for i in range(9))
+    bank[0] = replace(rejected, pairs=many)
+    said = next(one.value for one in visit("triggers", case="tiny").info)
+    assert "9 of them make the suspect say **banana**" in said
+    assert "inversion" in said
     bank[:] = [replace(rejected, figures=small)]
     at = visit("triggers", case="tiny")
     assert not any("inversion" in one.value for one in at.info)
 
 
 def test_what_cannot_be_tested_says_how_many_pictures_were_left(bank, monkeypatch):
-    from clipforensics.ui import arguing
-
     said = []
-    monkeypatch.setattr(arguing.st, "badge", lambda word, **_: said.append(word))
-    monkeypatch.setattr(arguing.st, "markdown", said.append)
-    arguing.verification(replace(bank[0].figures, status="untested", n=7, p_value=None))
+    monkeypatch.setattr(verdict.st, "badge", lambda word, **_: said.append(word))
+    monkeypatch.setattr(verdict.st, "markdown", said.append)
+    verdict.verification(replace(bank[0].figures, status="untested", n=7, p_value=None))
     assert said[0] == "Cannot be tested"
     assert said[1].startswith("Only 7 clean pictures were left for this step")
     assert len(said) == 2  # no rate of nothing
@@ -208,10 +210,10 @@ def test_labels_that_are_next_to_unsaid_are_not_listed_as_said(case, monkeypatch
 
 def test_the_screen_alone_verifies_nothing(bank):
     figures = bank[0].figures
-    assert arguing.badge_of(figures)[0] == "Verified trigger"
-    word, colour, _ = arguing.badge_of(replace(figures, p_value=None))
+    assert verdict.badge_of(figures)[0] == "Verified trigger"
+    word, colour, _ = verdict.badge_of(replace(figures, p_value=None))
     assert (word, colour) == ("Passed the first paste test", "gray")
-    assert arguing.badge_of(replace(figures, status="weak", p_value=None))[0] == "Too weak"
+    assert verdict.badge_of(replace(figures, status="weak", p_value=None))[0] == "Too weak"
 
 
 def test_the_verdict_of_the_hunt_is_the_badge(case, bank, visit, monkeypatch):
@@ -230,7 +232,7 @@ def test_the_verdict_of_the_hunt_is_the_badge(case, bank, visit, monkeypatch):
     of_pair = replace(hunted, label=label.removeprefix("inspect.pick.label."), pairs=(pair,))
     chance = replace(hunted.figures, status="chance", p_value=0.4)
     for status, figures, word in (
-        ("could be chance", chance, "Could be chance"),
+        ("no better than controls", chance, "No better than controls"),
         ("verified trigger", hunted.figures, "Verified trigger"),
     ):
         bank[:] = [replace(of_pair, figures=figures)]
@@ -244,9 +246,11 @@ def test_the_verdict_of_the_hunt_is_the_badge(case, bank, visit, monkeypatch):
 
 
 def badges(at):
-    words = [word for word, _, _ in (*arguing.STATUS.values(), arguing.SCREENED)]
+    words = [word for word, _, _ in (*verdict.STATUS.values(), verdict.SCREENED)]
     drawn = [one.value for one in at.markdown if "-badge[" in one.value]
-    return [word for text in drawn for word in words if f" {word}]" in text]
+    found = [word for text in drawn for word in words if f" {word}]" in text]
+    assert found[0::2] == found[1::2]  # the headline's, and the paste test's
+    return found[0::2]
 
 
 def test_a_region_is_argued_with_pictures_lists_paste_test_and_controls(case, visit, monkeypatch):
@@ -275,6 +279,40 @@ def test_a_region_is_argued_with_pictures_lists_paste_test_and_controls(case, vi
     assert ["bank.json is missing" in one.value for one in again.error] == [True]
     assert any("Same paste on the trusted model" in one.value for one in again.markdown)
     assert again.button(key=f"inspect.benign.sample.{pair}")
+
+
+def test_the_headline_follows_the_best_evidence(case, bank, monkeypatch):
+    """An accusation is made of what stands, not of every candidate: many clean pictures have one."""
+    said = []
+    monkeypatch.setattr(arguing.st, "markdown", said.append)
+    region = SimpleNamespace(mask=np.ones((64, 64), bool))
+    one = SimpleNamespace(label="cat", confidence=0.97, box_xyxy=(0, 0, 16, 16), region=0)
+    found = SimpleNamespace(
+        said=(("banana", 0.99), ("cat", 0.004)), p_trusted=np.full((2, 40), 0.1), regions=(region,)
+    )  # fmt: skip
+    passed = replace(bank[0].figures, label="cat")
+
+    def headline(figures, **change):
+        shown = SimpleNamespace(**vars(found) | change)
+        so_far = SimpleNamespace(figures=figures)
+        arguing.headline(case, shown, one, (("dog", 0.5),), 0.66, so_far)
+        return said[-1]
+
+    text = headline(None)
+    assert "Hardly a reason to suspect" in text
+    assert "Why the orange" not in text
+    assert "**cat** only to 0%" in text
+    assert "Why the orange" in headline(None, said=(("cat", 0.9), ("banana", 0.1)))
+    assert "Verified trigger] **Why the orange" in headline(passed)
+    assert "Passed the first paste test] **Why" in headline(replace(passed, p_value=None))
+    for status, reason in (("weak", "too few"), ("object", "so does any real object"),
+                           ("chance", "crops of the same size"), ("narrow", "of only")):  # fmt: skip
+        text = headline(replace(passed, status=status))
+        assert "is no trigger" in text
+        assert reason in text
+        assert "orange" not in text
+    one.box_xyxy = (0, 0, 64, 64)
+    assert "without it, it says" not in headline(passed)
 
 
 def windows(self, picture):
