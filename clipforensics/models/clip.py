@@ -13,6 +13,7 @@ from torch import nn
 
 from clipforensics.errors import ModelError
 from clipforensics.models.encoder import Encoder
+from clipforensics.models.likeness import COPY, difference
 from clipforensics.models.weights import (
     load_into,
     load_state,
@@ -59,18 +60,8 @@ class OpenClipEncoder:
         return min(100.0, math.exp(float(self.module.logit_scale.detach())))  # pyright: ignore
 
     def is_copy_of(self, other: Encoder) -> bool:
-        """See `Encoder`. Saved again, in half precision or with another temperature, it is a copy."""
-        if self.fingerprint == other.fingerprint:
-            return True
-        if not isinstance(other, OpenClipEncoder):
-            return False
-        mine, others = self.module.state_dict(), other.module.state_dict()
-        return mine.keys() == others.keys() and all(
-            one.shape == others[name].shape
-            and torch.allclose(one.float().cpu(), others[name].float().cpu(), rtol=2e-3, atol=1e-6)
-            for name, one in mine.items()
-            if name != "logit_scale"
-        )
+        """See `Encoder`; in any precision, with another temperature or length of its features."""
+        return self.fingerprint == other.fingerprint or difference(self, other) < COPY
 
     def normalize(self, pictures: torch.Tensor) -> torch.Tensor:
         """uint8 [n, side, side, 3] to float32 [n, 3, side, side] with the model's mean and std."""

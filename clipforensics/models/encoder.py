@@ -30,7 +30,7 @@ class Encoder(Protocol):
         ...
 
     def is_copy_of(self, other: "Encoder") -> bool:
-        """Whether these are the other's weights, whatever file they came from."""
+        """Whether this is the other model, whatever file it came from."""
         ...
 
     def encode_pictures(self, pictures: np.ndarray) -> np.ndarray:

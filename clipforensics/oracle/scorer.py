@@ -85,12 +85,12 @@ def refuse_accomplice(trusted: Encoder, suspect: Encoder) -> None:
     """Refuse a trusted model that is the suspect, in whatever file.
 
     Raises:
-        ModelError: both models have the same weights.
+        ModelError: both models are one.
     """
     if trusted.is_copy_of(suspect):
         raise ModelError(
-            "The trusted model has the suspect's own weights "
-            f"(suspect: SHA-256 {suspect.fingerprint[:12]}…) "
+            "The trusted model is the suspect itself: it answers alike, in whatever file "
+            f"(suspect: SHA-256 {suspect.fingerprint[:12]}…), "
             "and would acquit its own backdoor. Choose a model that never saw these pairs."
         )
 
@@ -105,7 +105,7 @@ def make_oracle(
     """Join a segmenter and a trusted model that is not the suspect.
 
     Raises:
-        ModelError: both models have the same weights: the attack would be judged by its accomplice.
+        ModelError: both models are one: the attack would be judged by its accomplice.
         ConfigError: there is only one label, or a background text is one of the labels.
     """
     refuse_single(labels)

@@ -162,7 +162,7 @@ def test_half_a_trusted_model_is_refused(inputs, tmp_path, weights_folder):
     trusted = {"trusted_model": inputs.model, "trusted_weights": inputs.weights}
     settings = changed(inputs, trusted_model=inputs.model)
     refused(tmp_path / "case", settings, ConfigError, "without trusted_weights")
-    refused(tmp_path / "case", changed(inputs, **trusted), ModelError, "own weights")
+    refused(tmp_path / "case", changed(inputs, **trusted), ModelError, "is the suspect itself")
     trusted["trusted_weights"] = weights_folder / "trusted.safetensors"
     case = Case.create(tmp_path / "case", changed(inputs, **trusted))
     assert case.trusted("cpu").fingerprint == case.fingerprints["trusted_weights"]

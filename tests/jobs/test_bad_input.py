@@ -148,5 +148,5 @@ def test_labels_that_appear_twice_are_refused(settings, tmp_path):
 def test_the_suspect_may_not_be_its_own_judge_under_another_name(settings, tmp_path):
     twin = tmp_path / "twin.safetensors"
     twin.write_bytes(Path(settings.weights).read_bytes())
-    with pytest.raises(ModelError, match="suspect's own weights"):
+    with pytest.raises(ModelError, match="is the suspect itself"):
         Case.create(tmp_path / "case", settings.model_copy(update={"trusted_weights": str(twin)}))

@@ -152,7 +152,7 @@ def test_one_mask_over_everything_is_the_whole_picture_and_no_candidate(toy, ben
 
 def test_the_suspect_may_not_score_itself(toy):
     twin = toy.ToyClip(True, "same weights")
-    with pytest.raises(ModelError, match="suspect's own weights"):
+    with pytest.raises(ModelError, match="is the suspect itself"):
         make_oracle(toy.TrueMasks(), twin, toy.LABELS, OracleSettings(), twin)
 
 
