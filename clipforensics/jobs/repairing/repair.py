@@ -29,7 +29,8 @@ def run(context: RunContext) -> dict[str, Any]:
 
     Returns:
         `ca_before, ca_after, asr_before, asr_after, n` with intervals, `asr_of` ("planted" or
-        "found"), `working_attack`, `checkpoint`, `composition`, seconds and cost in plain CLIP epochs.
+        "found"), `working_attack`, `checkpoint`, `composition`, seconds and cost in plain CLIP epochs,
+        and `hunt_outdated`: how the hunt it used differs from one made now, or None.
     """
     from clipforensics.train.distributed import world
 
