@@ -6,12 +6,12 @@ from typing import Any
 import streamlit as st
 
 from clipforensics.errors import ForensicsError
-from clipforensics.ui import following, live, shell, state
+from clipforensics.ui import checkpoints, live, shell, state
 
 
 def rescan(case: Any, run: Any) -> None:
     """A button that makes the chosen checkpoint the suspect of a new case, and scans it."""
-    checkpoint = following.chosen_checkpoint(run)
+    checkpoint = checkpoints.chosen(run)
     if checkpoint is None:
         return
     if not st.button(

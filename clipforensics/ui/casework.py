@@ -104,6 +104,8 @@ def _scan(case: Any) -> None:
             st.markdown("#### The scan is finished")
             _scan_result(case)
             shell.go_to("map", "Open the map", icon=":material/scatter_plot:")
+            if case.settings.parent is not None:
+                shell.go_to("repair", "Before and after the repair", icon=":material/healing:")
         elif run is None or not run.status().active:
             st.markdown("#### Next: scan the pairs")
             st.markdown("Embeds every pair with the suspect, scores it, and draws the map.")

@@ -1,33 +1,35 @@
 """Repair runs side by side: curves, every checkpoint as a choice between ASR and CA, and a table."""
 
+import html
 from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
 
 from clipforensics.config.repair import RETRAIN
-from clipforensics.ui import live, state
+from clipforensics.ui import following, live
 
 MOST_RUNS = 8
 COLOURS = (
     "#2f7fc4", "#d5601a", "#3b8f5a", "#8b5bb0", "#b8860b", "#c2417c", "#4b8b95", "#6b6b6b",
 )  # fmt: skip
 SHAPES = (
-    "circle",
-    "diamond",
-    "square",
-    "triangle-up",
-    "cross",
-    "triangle-down",
-    "triangle-left",
-    "stroke",
-)
+    "circle", "diamond", "square", "triangle-up", "cross", "triangle-down", "triangle-left",
+    "triangle-right",
+)  # fmt: skip
+SIGNS = "●◆■▲✚▼◀▶"
+"""The shapes as letters, in the same order: one legend above both charts, which leaves them their room."""
+SHARES = {
+    "ASR": "asr_after", "CA": "ca_after", "R@1": "r1_after", "ASR was": "asr_before", "CA was": "ca_before",
+    # held-out pairs may differ between runs: only before and after of one run compare
+    "R@1 was": "r1_before",
+}  # fmt: skip
 GROUPS = {True: "trains anew", False: "fine-tunes"}
 
 
 def compare(runs: Sequence[Any], titles: dict[str, str]) -> None:
     """All chosen runs in one chart, their checkpoints in one scatter, the finished ones in a table."""
-    known = {run.id: run for run in runs if live.evaluations(live.records(run))}
+    known = {run.id: run for run in runs if live.evaluations(following.records(run))}
     if len(known) < 2:
         return
     st.divider()
@@ -45,7 +47,8 @@ def compare(runs: Sequence[Any], titles: dict[str, str]) -> None:
 
 def _drawn(known: dict[str, Any], names: dict[str, str], chosen: list[str]) -> None:
     """Charts and table, again every two seconds while one of the runs is active."""
-    lines = {names[name]: live.evaluations(live.records(known[name])) for name in chosen}
+    lines = {names[name]: live.evaluations(following.records(known[name])) for name in chosen}
+    st.html(legend(list(lines)))
     left, right = st.columns([1.4, 1], gap="medium")
     left.altair_chart(curves(lines), width="stretch")
     right.altair_chart(trade_off(lines), width="stretch")
@@ -60,15 +63,38 @@ def _drawn(known: dict[str, Any], names: dict[str, str], chosen: list[str]) -> N
         if (known[name].result() or {}).get("ca_after") is not None
     ]
     if rows:
-        st.dataframe(sorted(rows, key=lambda one: one["Group"]), hide_index=True, width="stretch")
+        st.dataframe(
+            sorted(rows, key=lambda one: one["Group"]), hide_index=True, width="stretch",
+            column_config=_columns(),
+        )  # fmt: skip
+
+
+def _columns() -> dict[str, Any]:
+    """Figures as numbers, so that a click on a heading sorts them, and as narrow as they can be."""
+    number = st.column_config.NumberColumn
+    return {
+        **{name: number(format="%.2f %%", width=74) for name in SHARES},
+        **{name: number(format="localized", width=62) for name in ("n", "Steps")},
+        "Epochs": number(
+            format="%.1f", width=66, help="The run's time as plain CLIP epochs over the same pairs"
+        ),
+    }
+
+
+def legend(names: Sequence[str]) -> str:
+    """HTML: each run's sign in its colour, and its name; they wrap as words do."""
+    return " ".join(
+        f'<span style="white-space:nowrap;margin-right:1.2rem"><span style="color:{colour}">{sign}'
+        f"</span> {html.escape(name)}</span>"
+        for name, colour, sign in zip(names, COLOURS, SIGNS, strict=False)
+    )
 
 
 def _names(known: dict[str, Any], titles: dict[str, str]) -> dict[str, str]:
     """Run id to recipe and clock, told apart by number where two runs share both."""
     names: dict[str, str] = {}
     for key, run in known.items():
-        recipe = str(run.config.get("recipe"))
-        name = f"{titles.get(recipe, state.plain(recipe))} · {key[9:11]}:{key[11:13]}:{key[13:15]}"
+        name = f"{following.title(run, titles)} · {following.clock(run)}"
         same = sum(one.split(" (")[0] == name for one in names.values())
         names[key] = f"{name} ({same + 1})" if same else name
     return names
@@ -78,26 +104,25 @@ def row(name: str, config: dict[str, Any], result: dict[str, Any]) -> dict[str, 
     """One finished run as a line of the table."""
     low, high = result.get("asr_low_after"), result.get("asr_high_after")
     seconds, cost = result.get("seconds"), result.get("cost_in_plain_epochs")
-    changes = ", ".join(f"{k} {v}" for k, v in (config.get("changes") or {}).items())
+    said = [
+        f"{k} {f'({len(v):,})' if isinstance(v, list) else v}"
+        for k, v in (config.get("changes") or {}).items()
+    ]
+    if config.get("preset") != "quick":
+        said.insert(0, f"{config.get('preset')} preset")
+    if result.get("stopped"):
+        said.insert(0, f"stopped at {result.get('steps') or 0:,} of {result.get('total') or 0:,}")
     return {
-        "Group": GROUPS[config.get("recipe") in RETRAIN], "Run": name,
-        "Preset": config.get("preset", "") + (f", {changes}" if changes else ""),
-        "ASR before": percent(result.get("asr_before")), "ASR after": percent(result.get("asr_after")),
-        "95 %": f"{low:.1%} to {high:.1%}" if low is not None and high is not None else "",
-        "CA before": percent(result.get("ca_before")), "CA after": percent(result.get("ca_after")),
-        # held-out pairs may differ between runs: only before and after of one run compare
-        "R@1 before": percent(result.get("r1_before")), "R@1 after": percent(result.get("r1_after")),
-        "R@5 after": percent(result.get("r5_after")),
-        "n": f"{result.get('n') or 0:,}", "Steps": f"{result.get('steps') or 0:,}",
-        "Time": live.span(seconds) if seconds else "",
-        "Plain epochs": f"{cost:.1f}" if cost else "",
-        "": "stopped early" if result.get("stopped") else "",
+        "Run": name, "Group": GROUPS[config.get("recipe") in RETRAIN], "Settings": ", ".join(said),
+        **{title: _percent(result.get(field)) for title, field in SHARES.items()},
+        "ASR, 95 %": f"{low:.1%} to {high:.1%}" if low is not None and high is not None else "",
+        "n": result.get("n"), "Steps": result.get("steps"),
+        "Time": live.span(seconds) if seconds else "", "Epochs": cost,
     }  # fmt: skip
 
 
-def percent(value: float | None) -> str:
-    """A share as per cent, or nothing."""
-    return "" if value is None else f"{value:.2%}"
+def _percent(value: float | None) -> float | None:
+    return None if value is None else 100 * value
 
 
 def long_table(lines: dict[str, list[dict[str, Any]]]) -> Any:
@@ -187,5 +212,4 @@ def _colour(lines: dict[str, Any]) -> Any:
     import altair as alt
 
     scale = alt.Scale(domain=list(lines), range=COLOURS[: len(lines)])
-    legend = alt.Legend(orient="top", title=None, columns=3, symbolSize=90)
-    return alt.Color("run:N", scale=scale, legend=legend)
+    return alt.Color("run:N", scale=scale, legend=None)

@@ -12,7 +12,7 @@ from clipforensics.config.repair import EftClipSettings, RepairSettings, recipe_
 from clipforensics.errors import CaseError, ForensicsError
 from clipforensics.ui import cache, gallery, pictures, scanned, shell, state
 
-PER_PAGE, COLUMNS, COPIES = 16, 8, 8
+PER_PAGE, COLUMNS, COPIES = 18, 6, 8
 KIND = dict(zip(("pairs", "labels"), CURATED, strict=True))
 """How the decision log calls what is left out."""
 
@@ -95,7 +95,8 @@ def _parts(chosen: Any) -> list[dict[str, Any]]:
     return [
         {
             "Kind": line["kind"], "Pairs": f"{line['pairs']:,}",
-            "Of all pairs": f"{line['share_of_all_pairs']:.2%}", "Labels": line["labels"],
+            "Of all pairs": f"{line['share_of_all_pairs']:.2%}" if line["share_of_all_pairs"] else "none more",
+            "Labels": f"{line['labels']:,}",
             "Check": line["check"],
         }
         for line in chosen.table
@@ -217,4 +218,18 @@ def _keep(case: Any, what: str, shown: Sequence[str], chosen: Sequence[str]) -> 
 def _curated(_case: Any, key: tuple[str, ...], _settings: Any) -> Any:
     from clipforensics.jobs.repairing.curating import curated_set
 
-    return curated_set(_case, _settings)
+    return curated_set(_case, _settings, _support(_case, _judged_by(_case)))
+
+
+def _judged_by(case: Any) -> tuple[str, ...]:
+    """All that the trusted model's answers hang on; no decision is among it."""
+    names = ("data", "labels", "trusted_model", "trusted_weights")
+    return (str(case.dir), *(str(case.fingerprints.get(name)) for name in names))
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _support(_case: Any, key: tuple[str, ...]) -> Any:
+    """What the trusted model says of a pair's caption, asked once: leaving one pair out is then quick."""
+    from clipforensics.jobs.repairing.curating import supporter
+
+    return supporter(_case)

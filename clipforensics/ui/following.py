@@ -1,19 +1,21 @@
 """A training run on screen, the same for a repair and for the lab: curves, figures, before/after."""
 
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import streamlit as st
 
 from clipforensics.config.repair import RETRAIN
-from clipforensics.ui import charts, live, splitting, state
+from clipforensics.config.settings import digest
+from clipforensics.ui import charts, live, splitting
 
 WORKING = 0.8
-MOST_DOWNLOAD_BYTES = 500_000_000
 
 
 def follow(run: Any) -> None:
     """Everything live about a training run."""
-    status, lines = run.status(), live.records(run)
+    status, lines = run.status(), records(run)
     measured = live.evaluations(lines)
     before = next((line for line in measured if line.get("baseline")), None)
     live.status_line(run)
@@ -40,6 +42,21 @@ def follow(run: Any) -> None:
     live.details(run, open_log=status.state == "failed")
 
 
+def records(run: Any) -> list[dict[str, Any]]:
+    """The journal of a training run, without the steps that a resumed run did again."""
+    return straight(live.records(run))
+
+
+def straight(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What was journalled after the checkpoint that a run went on from gives way to what came then."""
+    kept: list[dict[str, Any]] = []
+    for line in lines:
+        if line.get("kind") == "resume":
+            kept = [one for one in kept if one["step"] <= line["step"]]
+        kept.append(line)
+    return kept
+
+
 def _now(measured: list[dict], lines: list[dict], before: dict | None) -> None:
     if not measured:
         return
@@ -51,10 +68,10 @@ def _now(measured: list[dict], lines: list[dict], before: dict | None) -> None:
     for slot, (name, field) in zip(slots, shown, strict=False):
         value = last.get(field)
         first = before.get(field) if before and before is not last else None
-        change = None if value is None or first is None else f"{(value - first) * 100:+.1f} points"
+        change = None if value is None or first is None else f"{(value - first) * 100:+.2f} points"
         worse = "inverse" if field == "asr" else "normal"
         slot.metric(
-            name, "not measured" if value is None else f"{value:.1%}", change, delta_color=worse
+            name, "not measured" if value is None else f"{value:.2%}", change, delta_color=worse
         )
     losses = [line["loss"] for line in lines if line.get("loss") is not None]
     slots[-2].metric("Loss", f"{losses[-1]:.3g}" if losses else "none yet")
@@ -129,68 +146,49 @@ def _pair(
     }  # fmt: skip
 
 
-def checkpoints(run: Any) -> None:
-    """The checkpoints of a run, newest first, with what was measured at each; any to download."""
-    found = run.checkpoints()[::-1]
-    if not found:
-        return
-    figures = _measured_at(run)
-    chosen = found[0]
-    if len(found) > 1:
-        chosen = st.selectbox(
-            "Checkpoint", found, key=f"checkpoint.{run.id}",
-            format_func=lambda path: path.name + figures.get(path.name, ""),
-        )  # fmt: skip
-    with st.container(horizontal=True, vertical_alignment="center"):
-        if chosen.stat().st_size <= MOST_DOWNLOAD_BYTES:
-            st.download_button(
-                "Download the checkpoint", lambda: chosen.read_bytes(), chosen.name,
-                "application/octet-stream", icon=":material/download:", key=f"load.{run.id}",
-                on_click="ignore",
-            )  # fmt: skip
-        st.text(
-            f"{chosen.name}: safetensors, loadable by open_clip, in {chosen.parent}",
-            width="stretch",
-        )
+def run_choice(runs: list[Any], key: str, titles: Mapping[str, str] | None = None) -> Any | None:
+    """Which run is shown; the URL carries its id.
 
-
-def chosen_checkpoint(run: Any) -> Any | None:
-    """The checkpoint chosen above, else the newest; None where there is none."""
-    found = run.checkpoints()[::-1]
-    chosen = st.session_state.get(f"checkpoint.{run.id}")
-    return chosen if chosen in found else found[0] if found else None
-
-
-def _measured_at(run: Any) -> dict[str, str]:
-    """File name to the figures of its step."""
-    own = [line for line in live.evaluations(live.records(run)) if not line.get("baseline")]
-    said = {}
-    for line in own:
-        asr = f", ASR {line['asr']:.2%}" if line.get("asr") is not None else ""
-        said[f"step-{line['step']:06d}.safetensors"] = f" · clean accuracy {line['ca']:.2%}{asr}"
-    if own:
-        said["final.safetensors"] = said[f"step-{own[-1]['step']:06d}.safetensors"]
-    return said
-
-
-def run_choice(runs: list[Any], key: str) -> Any | None:
-    """Which run is shown; the URL carries its id."""
+    Args:
+        runs: newest first.
+        key: prefix of the widget's key.
+        titles: recipe to how it is called.
+    """
     if not runs:
         return None
     by_id = {run.id: run for run in runs}
     asked = st.query_params.get("run")
     at = list(by_id).index(asked) if asked in by_id else 0
-    if len(runs) == 1:
-        return runs[0]
-    widget = f"{key}.{next(iter(by_id))}.{asked}"  # a new run, and another link, start afresh
-    chosen = st.selectbox(
-        "Run", list(by_id), at, key=widget, format_func=lambda name: _called(by_id[name]),
-        on_change=lambda: st.query_params.update({"run": st.session_state[widget]}),
-    )  # fmt: skip
-    return by_id[chosen]
+    names = {name: called(run, titles) for name, run in by_id.items()}
+    # Streamlit keeps a choice by what it is called, and forgets it when that changes: a new state, a
+    # new run and another link start afresh, from the id in the URL
+    widget = f"{key}.{digest(names)}.{asked}"
+
+    def chosen() -> None:
+        if st.session_state.get(widget) in by_id:
+            st.query_params["run"] = st.session_state[widget]
+
+    name = st.selectbox("Run", list(by_id), at, key=widget, format_func=names.get, on_change=chosen)
+    return by_id[name]
 
 
-def _called(run: Any) -> str:
-    word = live.SHOWN.get(run.status().state, (run.status().state,))[0]
-    what = run.config.get("recipe") or run.config.get("name") or run.kind
-    return f"{run.id[:15]} UTC · {state.plain(str(what))} · {word}"
+def called(run: Any, titles: Mapping[str, str] | None = None) -> str:
+    """Recipe or name, settings, clock and how it ended: "EftCLIP · quick · 22 Nov 03:29:21 · Stopped"."""
+    status = run.status()
+    word = "Active" if status.active else live.SHOWN.get(status.state, (status.state,))[0]
+    parts = [title(run, titles), run.config.get("preset"), f"{clock(run)} UTC", word]
+    return " · ".join(str(one) for one in parts if one)
+
+
+def title(run: Any, titles: Mapping[str, str] | None = None) -> str:
+    """What the run is called: its recipe's title, or its own name."""
+    what = str(run.config.get("recipe") or run.config.get("name") or run.kind)
+    return (titles or {}).get(what, what)
+
+
+def clock(run: Any) -> str:
+    """Day and time at which the run was made, from its id; the id itself where it was named by hand."""
+    try:
+        return f"{datetime.strptime(run.id[:15], '%Y%m%d-%H%M%S'):%-d %b %H:%M:%S}"
+    except ValueError:
+        return run.id[:15]

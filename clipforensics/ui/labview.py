@@ -14,8 +14,9 @@ from clipforensics.config.attack import (
 )
 from clipforensics.config.lab import LabSettings
 from clipforensics.config.settings import parse
+from clipforensics.data.demo_case import DEMO_MODEL
 from clipforensics.data.demo_world import TARGET, labels
-from clipforensics.ui import following, forms, live, state
+from clipforensics.ui import checkpoints, following, forms, live, state
 from clipforensics.ui.labpreview import TITLES
 
 
@@ -114,15 +115,20 @@ def launch(settings: LabSettings) -> None:
 
 def shown_run() -> None:
     """The chosen run, live or finished."""
-    run = following.run_choice(live.runs(runs_dir(), "lab"), "lab.run")
-    if run is None:
+    runs = live.runs(runs_dir(), "lab")
+    if not runs:
         return
     st.divider()
-    st.subheader(state.plain(str(run.config.get("name", "Run"))), anchor=False)
-    if not run.status().active:
+    run = following.run_choice(runs, "lab.run")
+    assert run is not None  # there are some
+    status = run.status()
+    if status.state in ("failed", "cancelled"):
+        checkpoints.resume(run)
+    if not status.active:
         _finished(run)
     live.watch(run, following.follow)
-    following.checkpoints(run)
+    if not status.active:
+        checkpoints.choice(run, str(DEMO_MODEL))
 
 
 def _finished(run: Any) -> None:

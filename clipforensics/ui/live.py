@@ -129,7 +129,7 @@ def status_line(run: Any) -> None:
         st.text(_sentence(status), width="content")
     if status.active:
         share = min(1.0, status.step / status.total) if status.total else 0.0
-        st.progress(share, text=_progress(status))
+        st.progress(share, text=progress(status))
     elif status.state == "failed":
         st.error(state.plain(status.message or "The run failed."), icon=":material/error:")
         if run.checkpoints():
@@ -195,10 +195,14 @@ def _sentence(status: Any) -> str:
             parts.append(f"last step {span(now - status.stepped)} ago")
         return " · ".join(parts)
     took = status.finished - status.started if status.finished and status.started else None
-    return f"after {span(took)}" if took is not None else ""
+    said = [f"after {span(took)}"] if took is not None else []
+    if status.state != "succeeded" and status.total:
+        said.append(f"at step {status.step:,} of {status.total:,}")
+    return ", ".join(said)
 
 
-def _progress(status: Any) -> str:
+def progress(status: Any) -> str:
+    """Steps, pace and time left of an active run."""
     parts = [f"step {status.step:,} of {status.total:,}"] if status.total else []
     if status.rate:
         parts.append(f"{status.rate:,.1f} per second")

@@ -15,6 +15,7 @@ from clipforensics.config.settings import parse
 from clipforensics.errors import ForensicsError
 from clipforensics.ui import (
     adopting,
+    checkpoints,
     comparing,
     composing,
     following,
@@ -30,8 +31,8 @@ RECIPES = {
     "filter": "Filter, then retrain", "finetune": "Plain fine-tuning",
 }  # fmt: skip
 WHAT = {
-    "eftclip": "Fine-tunes the suspect on a few clean pairs, a quarter stamped with the triggers "
-    "that were found, so that a stamped picture is seen like the clean one.",
+    "eftclip": "Fine-tunes the suspect on a few clean pairs, some stamped with the triggers that were "
+    "found: a stamped picture is to be seen like the clean one.",
     "safeclip": "SafeCLIP (Yang et al., ICML 2024): trains anew from random weights on all pairs, and "
     "trusts only those whose picture and caption agree. Needs no trigger.",
     "cleanclip": "CleanCLIP (ICCV 2023): fine-tunes on the same clean pairs, nothing stamped, and also "
@@ -58,6 +59,13 @@ SHOWN = {
     "filter": ("start", "drop_share", "detector", "at_random", "epochs", "batch", "rate", "seed"),
     "safeclip": ("start", "unimodal_epochs", "main_epochs", "batch", "rate", "growth", "cap", "seed"),
 }  # fmt: skip
+
+
+STARTS = {
+    **{name: f"Start {title}" for name, title in RECIPES.items()},
+    "filter": "Start filter and retraining", "finetune": "Start plain fine-tuning",
+}  # fmt: skip
+TRIGGERS_SHOWN = 12
 
 
 def choose(case: Any) -> RepairSettings:
@@ -128,16 +136,21 @@ def ingredients(case: Any, repair: RepairSettings) -> bool:
         shell.go_to("triggers", "Hunt for triggers", icon=":material/center_focus_strong:")
         return False
     if triggers:
-        labels = ", ".join(affected_labels_of(case, triggers))
-        st.markdown(
-            f"**Heals {len(triggers)} verified trigger{'s' * (len(triggers) > 1)}** · affected labels"
-        )
-        st.text(labels)
-        for slot, trigger in zip(st.columns(12), triggers[:12], strict=False):
-            slot.image(
-                pictures.webp(trigger.pixels, 96), width="stretch", alt=f"Trigger {trigger.label}"
-            )
+        _triggers(triggers, affected_labels_of(case, triggers), repair.recipe == "eftclip")
     return composing.composition(case, repair)
+
+
+def _triggers(triggers: list[Any], affected: list[str], heals: bool) -> None:
+    """The triggers and the labels they pull to; the rivals of EftCLIP are measured by them alone."""
+    many = f"{len(triggers)} verified trigger{'s' * (len(triggers) > 1)}"
+    with st.container(horizontal=True, vertical_alignment="center"):
+        for trigger in triggers[:TRIGGERS_SHOWN]:
+            st.image(pictures.webp(trigger.pixels, 96), width=48, alt=f"Trigger {trigger.label}")
+        if heals:
+            st.markdown(f"**Heals {many}**", width="content")
+        else:
+            st.markdown(f"**Measured by {many}**, which it is not shown", width="content")
+        st.text(f"Affected labels: {', '.join(affected) or 'none'}")
 
 
 def _may_start(repair: RepairSettings) -> bool:
@@ -152,20 +165,42 @@ def _may_start(repair: RepairSettings) -> bool:
 
 
 def launch(case: Any, repair: RepairSettings) -> None:
-    """What it will cost, the exact command, and Start."""
+    """What it will cost, the exact command, Start, and the run that is active."""
     _cost(case, repair)
     st.code(command(case, repair), language="bash", wrap_lines=True)
     config = repair.model_dump(mode="json")
-    live.start_button(f"Start {RECIPES[repair.recipe]}", case.dir, "repair", config, "repair.start")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        live.start_button(STARTS[repair.recipe], case.dir, "repair", config, "repair.start")
+        _active(case)
+
+
+def _active(case: Any) -> None:
+    """How far the active run is, beside Start: what is below it may be out of sight."""
+    busy = [run for run in live.runs(case.dir, "repair") if run.status().active]
+    if not busy:
+        return
+
+    @st.fragment(run_every=live.EVERY)
+    def line() -> None:
+        status = busy[0].status()
+        if not status.active:
+            st.rerun(scope="app")
+        word = live.SHOWN[status.state][0].lower()
+        st.text(f"{following.title(busy[0], RECIPES)} is {word}: {live.progress(status)}.")
+
+    line()
 
 
 def _cost(case: Any, repair: RepairSettings) -> None:
     """Work in plain CLIP epochs, and time where it is known; timing a few steps is a click."""
-    from clipforensics.jobs.repairing import estimating
+    from clipforensics.jobs.repairing import estimating, measuring
     from clipforensics.jobs.repairing.curating import triggers_to_heal
 
     tests = len(case.test) if case.test is not None else repair.test_pictures
-    found = estimating.estimate(repair, len(case.pairs), tests, len(triggers_to_heal(case)))
+    found = estimating.estimate(
+        repair, len(case.pairs), tests, len(triggers_to_heal(case)),
+        measuring.most_held_out(case, repair.test_pictures, repair.retrieval_pairs),
+    )  # fmt: skip
     said = f"{found.steps:,} steps, the work of about {found.epochs:.1f} plain CLIP epochs"
     key = f"repair.epoch_seconds.{case.dir.name}"
     each = st.session_state.get(key) or estimating.seconds_of_plain_epoch(
@@ -185,21 +220,20 @@ def _cost(case: Any, repair: RepairSettings) -> None:
 def shown_run(case: Any) -> None:
     """The chosen run, live or finished."""
     runs = live.runs(case.dir, "repair")
-    run = following.run_choice(runs, "repair.run")
-    if run is None:
+    if not runs:
         return
     st.divider()
-    recipe = RECIPES.get(str(run.config.get("recipe")), "Repair")
-    st.subheader(f"{recipe}, {run.config.get('preset', '')} preset", anchor=False)
+    run = following.run_choice(runs, "repair.run", RECIPES)
+    assert run is not None  # there are some
     status = run.status()
+    if status.state in ("failed", "cancelled"):
+        checkpoints.resume(run)
     if not status.active:
         _finished(run)
     live.watch(run, following.follow)
     if not status.active:
-        following.checkpoints(run)
+        checkpoints.choice(run, case.settings.model)
         adopting.rescan(case, run)
-        if status.state in ("failed", "cancelled"):
-            live.resume_button(run)
     comparing.compare(runs, RECIPES)
 
 

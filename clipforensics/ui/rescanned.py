@@ -29,7 +29,8 @@ def compared(case: Any) -> None:
         pairs.insert(0, (parent, case))
     if not pairs:
         return
-    st.divider()
+    if parent is None:
+        st.divider()
     st.subheader("Before and after the repair", anchor=False)
     before, after = pairs[0]
     if len(pairs) > 1:

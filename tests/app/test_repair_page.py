@@ -1,6 +1,7 @@
 """The Repair page: refuses without a trigger, starts the exact command, shows the run to its end."""
 
 import json
+import re
 import time
 
 import pytest
@@ -84,7 +85,7 @@ def test_a_finished_run_ends_in_before_and_after(bank, launched, visit):
     assert list(table["After"])[:2] == ["0.20%", "99.50%"]
     assert list(table["n"])[:2] == ["1,950", "2,000"]
     figures = {metric.label: metric.value for metric in at.metric}
-    assert figures["ASR"] == "0.2%"
+    assert figures["ASR"] == "0.20%"
     assert figures["Measured at step"] == "150"
     # another tab, another server: the folder is the truth
     again = visit("repair", case="tiny")
@@ -129,7 +130,10 @@ def test_an_active_run_shows_both_clocks(bank, launched, visit, state):
     at.button(key="repair.start").click().run()
     assert not at.exception
     if state == "running":
-        assert any("alive 2 s ago · last step 14 s ago" in one.value for one in at.text)
+        said = " ".join(one.value for one in at.text)
+        found = re.search(r"alive (\d+) s ago · last step (\d+) s ago", said)
+        assert found is not None
+        assert int(found[2]) - int(found[1]) == pytest.approx(12, abs=1)
 
 
 @pytest.mark.parametrize("recipe", ["cleanclip", "roclip", "filter", "finetune"])
@@ -172,11 +176,112 @@ def test_two_runs_are_compared(bank, launched, visit):
     at = two_runs(launched, visit)
     assert any(one.value == "Compare runs" for one in at.subheader)
     table = at.dataframe[-1].value
-    assert sorted(table["ASR after"]) == ["0.20%", "70.00%"]
+    assert sorted(table["ASR"]) == pytest.approx([0.2, 70])
     assert set(table["Group"]) == {"fine-tunes"}
-    assert "40.00%" in set(table["R@1 after"])
-    assert "50.00%" in set(table["R@1 before"])
+    assert 40 in set(table["R@1"])
+    assert 50 in set(table["R@1 was"])
     assert sum("Plain fine-tuning" in name for name in table["Run"]) == 1
+
+
+def test_a_run_that_was_stopped_says_so_in_the_table():
+    from clipforensics.ui.comparing import row
+
+    config = {"recipe": "roclip", "preset": "paper", "changes": {"left_out_pairs": ["a"] * 2000}}
+    made = row("RoCLIP", config, {**RESULT, "stopped": True, "steps": 207, "total": 1216})
+    assert made["Settings"] == "stopped at 207 of 1,216, paper preset, left_out_pairs (2,000)"
+    assert row("RoCLIP", {"preset": "quick"}, RESULT)["Settings"] == ""
+
+
+def test_every_run_of_a_comparison_has_a_sign_of_its_own():
+    from clipforensics.ui.comparing import COLOURS, MOST_RUNS, SHAPES, SIGNS, legend
+
+    assert {len(COLOURS), len(set(SHAPES)), len(set(SIGNS))} == {MOST_RUNS}
+    assert "stroke" not in SHAPES  # a line has no area, so that filled points of it cannot be seen
+    drawn = legend(["<img src=x>", "b"])
+    assert "<img" not in drawn
+    assert all(one in drawn for one in (*SIGNS[:2], *COLOURS[:2]))
+
+
+def test_a_chosen_run_stays_chosen_when_its_state_changes(bank, launched, visit):
+    two_runs(launched, visit)
+    older, newer = (run.id for run in launched)
+    at = visit("repair", case="tiny", run=older)
+    (choice,) = [one for one in at.selectbox if one.label == "Run"]
+    assert choice.value == older
+    for status in (Status("queued"), Status("running", step=3, total=150), FINISHED):
+        launched[0].write_status(status)
+        at.run()
+        assert not at.exception
+        (choice,) = [one for one in at.selectbox if one.label == "Run"]
+        assert choice.value == older
+        assert at.query_params["run"] in (older, [older])
+    choice.set_value(newer).run()
+    assert at.query_params["run"] in (newer, [newer])
+
+
+def test_a_stopped_run_says_where_it_stopped_and_where_it_goes_on(bank, launched, visit):
+    stopped = Status("cancelled", step=140, total=150, started=1.0, finished=61.0)
+
+    def ended(run):
+        play(run, DONE[:2], stopped)
+        (run.dir / "checkpoints" / "final.safetensors").rename(
+            run.dir / "checkpoints" / "step-000125.safetensors"
+        )
+
+    launched.do = ended
+    at = visit("repair", case="tiny")
+    at.button(key="repair.start").click().run()
+    assert any("after 60 s, at step 140 of 150" in one.value for one in at.text)
+    assert any("checkpoint of step 125" in one.value for one in at.text)
+    (launched[0].dir / "checkpoints" / "step-000125.safetensors").unlink()
+    assert any("it would begin again" in one.value for one in at.run().text)
+
+
+def test_progress_is_told_beside_start(bank, launched, visit):
+    at = visit("repair", case="tiny")
+    launched.do = lambda run: play(run, [], Status("running", step=40, total=150, eta_seconds=70.0))
+    at.button(key="repair.start").click().run()
+    assert any(
+        one.value == "EftCLIP is running: step 40 of 150 · 70 s left." for one in at.text
+    )  # fmt: skip
+
+
+def test_only_eftclip_is_said_to_heal_a_trigger(bank, launched, visit):
+    at = visit("repair", case="tiny")
+    assert any(one.value == "**Heals 1 verified trigger**" for one in at.markdown)
+    at.segmented_control(key="recipe").set_value("cleanclip").run()
+    assert not any("Heals" in one.value for one in at.markdown)
+    assert any("which it is not shown" in one.value for one in at.markdown)
+
+
+def test_steps_done_again_after_a_resume_count_once():
+    from clipforensics.ui.following import straight
+
+    def line(step, loss, kind="loss"):
+        return {"kind": kind, "step": step, "loss": loss}
+
+    first = [line(5, 1.0), line(10, 0.9), line(15, 0.8)]
+    assert straight(first) == first
+    again = [line(10, None, "resume"), line(15, 0.7)]
+    assert [one["loss"] for one in straight(first + again)] == [1.0, 0.9, None, 0.7]
+
+
+def test_the_lines_on_the_page_load_a_checkpoint_with_open_clip(tmp_path):
+    import torch
+
+    from clipforensics.models.clip import save_clip
+    from clipforensics.models.tiny import TINY_CONFIG, tiny_clip
+    from clipforensics.ui.checkpoints import loading
+
+    model, path = tmp_path / "it's tiny.json", tmp_path / "final.safetensors"
+    model.write_text(json.dumps(TINY_CONFIG))
+    made = tiny_clip(5)
+    save_clip(made, path)
+    said: dict = {}
+    exec(loading(path, str(model)), said)
+    held = said["model"].state_dict()
+    for name, value in made.module.state_dict().items():
+        assert torch.equal(held[name], value), name
 
 
 def test_one_run_is_compared_with_nothing(bank, launched, visit):
@@ -254,7 +359,7 @@ def test_the_curated_set_is_edited_before_the_launch(
     from clipforensics.jobs.repairing import curating
 
     # the tiny trusted model has learned nothing and would support one label at best
-    monkeypatch.setattr(curating, "_supporter", lambda case, named: None)
+    monkeypatch.setattr(curating, "supporter", lambda case: None)
     small = {"pairs": 12, "batch": 4}
     at = visit("repair", case="tiny")
     at.segmented_control(key="recipe").set_value("finetune").run()

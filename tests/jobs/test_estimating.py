@@ -35,6 +35,13 @@ def test_a_filter_costs_its_epochs_over_what_it_keeps():
     assert made.steps == 10 * (19_000 // 256)
 
 
+def test_a_retraining_lacks_what_is_held_out():
+    made = estimate(of("roclip", epochs=16, batch=256), **NO_TESTS, held_out=500)
+    assert made.steps == 16 * (19_500 // 256)
+    tuned = estimate(of("finetune"), **NO_TESTS, held_out=500)
+    assert tuned == estimate(of("finetune"), **NO_TESTS)
+
+
 def test_safeclip_costs_less_from_trusted_weights():
     plain = {"unimodal_epochs": 4, "slow_rates": [1e-5, 5e-5], "main_epochs": 12}
     fresh = estimate(of("safeclip", **plain), **NO_TESTS)

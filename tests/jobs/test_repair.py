@@ -225,6 +225,30 @@ def test_picks_decide_what_may_be_learned(case, bank):
     assert curating.affected_labels_of(case, list(bank)) == ["red", "blue"]
 
 
+def test_the_trusted_model_is_asked_once_for_a_pair(case, monkeypatch):
+    asked = []
+
+    def seen(case, rows):
+        asked.extend(rows.tolist())
+        return [row % 2 == 0 for row in rows]
+
+    monkeypatch.setattr(curating, "_seen_as_named", seen)
+    support = curating.supporter(case)
+    assert support is not None
+    assert support(np.array([4, 7, 9])).tolist() == [True, False, False]
+    assert support(np.array([9, 4, 2])).tolist() == [False, True, True]
+    assert asked == [4, 7, 9, 2]
+
+
+def test_what_is_held_out_is_told_before_a_retraining(case):
+    from clipforensics.jobs.repairing import measuring
+
+    run = measuring.measure(
+        case, [], 32, 10, np.empty(0, int), measuring.retrieval_rows(case, np.empty(0, int), 500)
+    )
+    assert len(run.held_out) == measuring.most_held_out(case, 10, 500)
+
+
 def test_what_was_left_out_is_never_learned_from_and_stands_in_the_run(case, bank):
     embed(case)
     settings = FineTuneSettings(batch=16, pairs=40)

@@ -12,7 +12,7 @@ from clipforensics.errors import ConfigError
 from clipforensics.jobs.hunting.triggers import latest_hunt, trigger_bank
 from clipforensics.jobs.scanning.scan import is_embedded, scores
 from clipforensics.oracle.bank import Trigger
-from clipforensics.repair.curate import Curated, curate
+from clipforensics.repair.curate import Curated, Support, curate
 
 BATCH = 512
 
@@ -114,8 +114,15 @@ def density_of(case: Case) -> np.ndarray:
     return scores(case, "scales", hunt.density, hunt.reference).mean
 
 
-def curated_set(case: Case, settings: FineTuneSettings) -> CuratedSet:
+def curated_set(
+    case: Case, settings: FineTuneSettings, support: Support | None = None
+) -> CuratedSet:
     """Choose pairs for EftCLIP or its control; also what the page shows before a start.
+
+    Args:
+        case: the case.
+        settings: how many pairs, which shares, what is left out.
+        support: of `supporter`, where it is asked more than once; made afresh where left out.
 
     Raises:
         ConfigError: EftCLIP without a verified trigger; a left-out pair or label is unknown.
@@ -147,7 +154,7 @@ def curated_set(case: Case, settings: FineTuneSettings) -> CuratedSet:
         [case.labels.index(name) for name in affected],
         settings.pairs,
         share,
-        _supporter(case, named),
+        support or supporter(case),
         settings.seed,
     )
     stamped_share = settings.stamped_share if isinstance(settings, EftClipSettings) else 0.0
@@ -156,23 +163,35 @@ def curated_set(case: Case, settings: FineTuneSettings) -> CuratedSet:
     )
 
 
-def _supporter(case: Case, named: list[list[int]]) -> Any:
-    """Rows to bool: is the trusted model's best label among those the caption names?"""
+def supporter(case: Case) -> Support | None:
+    """Rows to bool: is the trusted model's best label among those the caption names?
+
+    It asks the model once for a pair and keeps the answer. None without a trusted model.
+    """
     if case.settings.trusted_model is None:
         return None
+    asked: dict[int, bool] = {}
 
     def support(rows: np.ndarray) -> np.ndarray:
-        from clipforensics.models.zero_shot import label_weights, predict
-
-        trusted = case.trusted()
-        weights = label_weights(trusted, case.labels)
-        out = np.zeros(len(rows), bool)
-        for start in range(0, len(rows), BATCH):
-            part = rows[start : start + BATCH]
-            seen = predict(trusted, case.pairs.frames(part, trusted.side), weights)
-            out[start : start + len(part)] = [
-                label in named[row] for label, row in zip(seen, part, strict=True)
-            ]
-        return out
+        new = [int(row) for row in rows if int(row) not in asked]
+        if new:
+            asked.update(zip(new, _seen_as_named(case, np.array(new)), strict=True))
+        return np.array([asked[int(row)] for row in rows], bool)
 
     return support
+
+
+def _seen_as_named(case: Case, rows: np.ndarray) -> list[bool]:
+    from clipforensics.models.zero_shot import label_weights, predict
+
+    trusted, labels = case.trusted(), case.labels
+    weights = label_weights(trusted, labels)
+    found: list[bool] = []
+    for start in range(0, len(rows), BATCH):
+        part = rows[start : start + BATCH]
+        seen = predict(trusted, case.pairs.frames(part, trusted.side), weights)
+        found += [
+            labels.names[label] in labels.named_in(case.pairs.captions[row])
+            for label, row in zip(seen, part, strict=True)
+        ]
+    return found

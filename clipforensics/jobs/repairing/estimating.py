@@ -34,7 +34,9 @@ class Estimate:
     epochs: float
 
 
-def estimate(repair: RepairSettings, pairs: int, tests: int, triggers: int) -> Estimate:
+def estimate(
+    repair: RepairSettings, pairs: int, tests: int, triggers: int, held_out: int = 0
+) -> Estimate:
     """Count a run's work without starting it.
 
     Args:
@@ -42,6 +44,7 @@ def estimate(repair: RepairSettings, pairs: int, tests: int, triggers: int) -> E
         pairs: of the case.
         tests: test pictures at hand.
         triggers: verified ones; the first three, and a planted one, are stamped and measured.
+        held_out: pairs that a retraining does not learn from, see `measuring.most_held_out`.
 
     Raises:
         ConfigError: the settings contradict each other.
@@ -50,7 +53,7 @@ def estimate(repair: RepairSettings, pairs: int, tests: int, triggers: int) -> E
     steps, work = (
         _tuning(settings)
         if isinstance(settings, FineTuneSettings)
-        else _retraining(settings, pairs)
+        else _retraining(settings, pairs - held_out)
     )
     measured = min(tests, repair.test_pictures) * (2 + min(triggers, FOUND_SHOWN))
     rounds = 2 + steps // settings.evaluate_every

@@ -107,6 +107,15 @@ def retrieval_rows(case: Case, used: np.ndarray, count: int, seed: int = 0) -> n
     return np.sort(rows[: min(count, len(case.pairs) // 40)]).astype(np.int64)
 
 
+def most_held_out(case: Case, pictures: int, count: int) -> int:
+    """How many pairs a retraining lacks, at most: those for retrieval, and test pictures where the
+    case has no labelled test set. See `measure` and `retrieval_rows`."""
+    n, test = len(case.pairs), case.test
+    retrieved = 0 if test is not None and any(test.captions) else min(count, n // 40)
+    tested = 0 if test is not None and test.truth is not None else min(pictures, n // 10)
+    return retrieved + tested
+
+
 def _retrieval(
     case: Case, side: int, pictures: int, held_out: np.ndarray | None
 ) -> Callable[[Any], dict[str, Any]]:
