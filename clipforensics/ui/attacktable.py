@@ -22,8 +22,8 @@ FIGURES = {
 }
 LOW, HIGH = (243, 239, 228), (20, 105, 122)
 """From little found to all found; text on it is dark or white, whichever reads better."""
-NOT_WORKING = "not a working attack"
-FIXED = {"Attack": 160, "Poison": 92, "ASR": 186, "CA": 50}
+NOT_WORKING = "not working"
+FIXED = {"Attack": 172, "Poison": 92, "ASR": 178, "CA": 50}
 """Columns beside the detectors, and their width in pixels."""
 DETECTOR_PX = 58
 FIRST = (
@@ -122,7 +122,8 @@ def _reading(figure: str) -> None:
     st.markdown(
         f"{said} Each row is an attack at a poison rate, each value the mean over its seeds. The "
         f"darker a cell, the more is found. A row marked *{NOT_WORKING}* has an ASR (or PSR) under "
-        "80 %: the model hardly learned it, so a low value there is no failure of the detector."
+        "80 %, so it is no working attack: the model hardly learned it, and a low value there is no failure "
+        "of the detector."
     )
 
 
@@ -161,7 +162,7 @@ def _about(row: DetectionRow) -> dict[str, str]:
     said = f"{what}{100 * row.asr_or_psr:.0f}{spread} %"
     return dict(zip(FIXED, (
         attack_title(row.attack), f"{row.rate:.2%} ({row.poisons:,})",
-        said if row.working else f"{NOT_WORKING}: {said}", f"{row.ca:.0%}",
+        said if row.working else f"{said}, {NOT_WORKING}", f"{row.ca:.0%}",
     ), strict=True))  # fmt: skip
 
 

@@ -85,8 +85,10 @@ def resume(run: Any) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         live.resume_button(run)
         step = _step_of(run.checkpoints())
+        # of the journal, since the status counts pictures while they are loaded
+        reached = max((line["step"] for line in following.records(run)), default=0)
         st.text(
-            f"Goes on from the checkpoint of step {step:,}."
+            f"It got to step {reached:,} and goes on from its last checkpoint, step {step:,}."
             if step
             else "No checkpoint was saved, so it would begin again."
         )

@@ -71,25 +71,27 @@ def _before_after(world: DemoWorld, poison: PoisonSettings) -> None:
     from clipforensics.attacks.stamping import row_generator
 
     attacks = [(build(attack, world.side), attack.kind, label) for attack, label in poison.parts]
-    rows = range(min(SAMPLES, world.n_test))
+    targets = {label for _, label in poison.parts}  # their own pictures have nothing to lose
+    truth = world.test_labels
+    rows = [row for row, label in enumerate(truth) if label not in targets][:SAMPLES]
     clean = [world.test_picture(row) for row in rows]
     stamped = [
-        attacks[row % len(attacks)][0].stamp(
-            clean[row], row_generator(poison.seed, f"preview-{row}")
+        attacks[at % len(attacks)][0].stamp(
+            clean[at], row_generator(poison.seed, f"preview-{row}")
         )[0]
-        for row in rows
+        for at, row in enumerate(rows)
     ]
     gain = pictures.gain_of(clean, stamped)
-    st.caption(f"Before, after, and the difference: grey is unchanged, changes times {gain}.")
-    for slot, row in zip(st.columns(len(rows)), rows, strict=True):
-        changed = pictures.difference(clean[row], stamped[row], gain)
-        for picture, alt in (
-            (clean[row], "Before"), (stamped[row], "After"), (changed, "Difference"),
-        ):  # fmt: skip
+    amplified = f", changes times {gain}" if gain != 1 else ""
+    st.caption(f"Test pictures before and after, and the difference: grey is unchanged{amplified}.")
+    for at, slot in enumerate(st.columns(SAMPLES)[: len(rows)]):
+        before, after = clean[at], stamped[at]
+        changed = pictures.difference(before, after, gain)
+        for picture, alt in ((before, "Before"), (after, "After"), (changed, "Difference")):
             slot.image(pictures.webp(picture, WIDTH_PX), width="stretch", alt=alt)
-        _, kind, label = attacks[row % len(attacks)]
+        _, kind, label = attacks[at % len(attacks)]
         how = f"{TITLES[kind]}: " if len(attacks) > 1 else ""
-        slot.caption(f"{how}{world.test_labels[row]} → {state.plain(label)}")
+        slot.caption(f"{how}{truth[rows[at]]} → {state.plain(label)}")
 
 
 def _targeted(world: DemoWorld, targeted: dict[int, str], copies: int) -> None:

@@ -195,10 +195,7 @@ def _sentence(status: Any) -> str:
             parts.append(f"last step {span(now - status.stepped)} ago")
         return " · ".join(parts)
     took = status.finished - status.started if status.finished and status.started else None
-    said = [f"after {span(took)}"] if took is not None else []
-    if status.state != "succeeded" and status.total:
-        said.append(f"at step {status.step:,} of {status.total:,}")
-    return ", ".join(said)
+    return f"after {span(took)}" if took is not None else ""
 
 
 def progress(status: Any) -> str:

@@ -186,7 +186,8 @@ def _active(case: Any) -> None:
         if not status.active:
             st.rerun(scope="app")
         word = live.SHOWN[status.state][0].lower()
-        st.text(f"{following.title(busy[0], RECIPES)} is {word}: {live.progress(status)}.")
+        what = f", {status.message}" if status.message else ""
+        st.text(f"{following.title(busy[0], RECIPES)} is {word}{what}: {live.progress(status)}.")
 
     line()
 

@@ -54,7 +54,7 @@ def test_attacks_by_rate_with_a_column_for_each_detector(home, table, visit):
     assert found["Poison"].tolist() == ["0.30% (30)", "1.00% (100)", "0.30% (30)"]
     assert found["All scales (LOF)"].tolist() == [0.97, 0.88, 0.02]
     assert found["LOF"].isna().tolist() == [False, True, True]
-    assert found["ASR"].tolist() == ["95 ± 2 %", "95 ± 2 %", "not a working attack: 40 ± 2 %"]
+    assert found["ASR"].tolist() == ["95 ± 2 %", "95 ± 2 %", "40 ± 2 %, not working"]
     assert any("what a reviewer finds" in one.value for one in at.markdown)
 
 

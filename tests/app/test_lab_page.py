@@ -40,6 +40,19 @@ def test_before_after_and_difference_are_shown(home, visit, attack, shown):
     at = visit("lab")
     at.segmented_control(key="attack").set_value(attack).run()
     assert len(at.get("image")) == shown
+    arrows = [one.value for one in at.caption if "→" in one.value]
+    assert len(arrows) == 8
+    for one in arrows:
+        truth, target = one.rsplit(": ")[-1].split(" → ")
+        assert truth != target
+
+
+def test_a_stopped_run_can_be_resumed(home, launched, visit):
+    launched.do = lambda run: run.write_status(Status("cancelled", step=9, total=90))
+    at = visit("lab")
+    at.button(key="lab.start").click().run()
+    assert not at.exception
+    assert any(one.label == "Resume" for one in at.button)
 
 
 def test_each_trigger_of_three_has_its_own_form_and_target(home, launched, visit):

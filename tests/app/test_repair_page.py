@@ -223,7 +223,7 @@ def test_a_stopped_run_says_where_it_stopped_and_where_it_goes_on(bank, launched
     stopped = Status("cancelled", step=140, total=150, started=1.0, finished=61.0)
 
     def ended(run):
-        play(run, DONE[:2], stopped)
+        play(run, [*DONE[:2], {"kind": "loss", "step": 140, "loss": 1.0}], stopped)
         (run.dir / "checkpoints" / "final.safetensors").rename(
             run.dir / "checkpoints" / "step-000125.safetensors"
         )
@@ -231,18 +231,21 @@ def test_a_stopped_run_says_where_it_stopped_and_where_it_goes_on(bank, launched
     launched.do = ended
     at = visit("repair", case="tiny")
     at.button(key="repair.start").click().run()
-    assert any("after 60 s, at step 140 of 150" in one.value for one in at.text)
-    assert any("checkpoint of step 125" in one.value for one in at.text)
+    assert any(
+        "to step 140 and goes on from its last checkpoint, step 125" in one.value for one in at.text
+    )
     (launched[0].dir / "checkpoints" / "step-000125.safetensors").unlink()
     assert any("it would begin again" in one.value for one in at.run().text)
 
 
 def test_progress_is_told_beside_start(bank, launched, visit):
     at = visit("repair", case="tiny")
-    launched.do = lambda run: play(run, [], Status("running", step=40, total=150, eta_seconds=70.0))
+    launched.do = lambda run: play(
+        run, [], Status("running", step=40, total=150, message="eftclip")
+    )
     at.button(key="repair.start").click().run()
     assert any(
-        one.value == "EftCLIP is running: step 40 of 150 · 70 s left." for one in at.text
+        one.value == "EftCLIP is running, eftclip: step 40 of 150." for one in at.text
     )  # fmt: skip
 
 
