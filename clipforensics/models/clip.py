@@ -11,7 +11,7 @@ import open_clip
 import torch
 from torch import nn
 
-from clipforensics.errors import ModelError
+from clipforensics.errors import ConfigError, ModelError
 from clipforensics.models.encoder import Encoder
 from clipforensics.models.likeness import COPY, difference
 from clipforensics.models.weights import (
@@ -127,10 +127,21 @@ def save_clip(encoder: OpenClipEncoder | nn.Module, path: Path, half: bool = Fal
 
 
 def pick_device(device: str) -> str:
-    """ "auto" becomes "cuda" when there is one, else "cpu"."""
-    if device != "auto":
-        return device
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    """ "auto" becomes "cuda" when there is one, else "cpu".
+
+    Raises:
+        ConfigError: a CUDA device that is not there.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, number = device.partition(":")
+    there = torch.cuda.device_count() if kind == "cuda" and torch.cuda.is_available() else 0
+    if kind == "cuda" and int(number or 0) >= there:
+        raise ConfigError(
+            f"device={device} needs CUDA device {number or 0}, this machine has {there}. "
+            "Choose auto or cpu."
+        )
+    return device
 
 
 def read_model_config(model: str) -> dict[str, Any]:

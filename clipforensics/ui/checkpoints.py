@@ -89,6 +89,6 @@ def resume(run: Any) -> None:
         reached = max((line["step"] for line in following.records(run)), default=0)
         st.text(
             f"It got to step {reached:,} and goes on from its last checkpoint, step {step:,}."
-            if step
+            if step is not None
             else "No checkpoint was saved, so it would begin again."
         )

@@ -135,7 +135,7 @@ def _finished(run: Any) -> None:
     result = run.result() or {}
     folder = result.get("case_dir")
     name, what = ("asr", "stamped") if result.get("asr") is not None else ("psr", "target")
-    if result.get(name) is None:
+    if result.get(name) is None or result.get("stopped"):  # what is half trained tells nothing
         return
     if not result.get("working_attack"):
         st.warning(

@@ -48,11 +48,19 @@ def test_before_after_and_difference_are_shown(home, visit, attack, shown):
 
 
 def test_a_stopped_run_can_be_resumed(home, launched, visit):
-    launched.do = lambda run: run.write_status(Status("cancelled", step=9, total=90))
+    def stopped(run):
+        (run.dir / "checkpoints" / "step-000000.safetensors").write_bytes(b"weights")
+        result = {"asr": 0.0, "n": 390, "working_attack": False, "stopped": True}
+        (run.dir / "result.json").write_text(json.dumps(result))
+        run.write_status(Status("cancelled", step=0, total=90))
+
+    launched.do = stopped
     at = visit("lab")
     at.button(key="lab.start").click().run()
     assert not at.exception
     assert any(one.label == "Resume" for one in at.button)
+    assert any("goes on from its last checkpoint, step 0." in one.value for one in at.text)
+    assert not at.warning  # half trained, so nothing is said of the attack
 
 
 def test_each_trigger_of_three_has_its_own_form_and_target(home, launched, visit):

@@ -229,3 +229,16 @@ def test_predictions_are_the_nearest_labels_whatever_the_batch(pictures):
     weights = label_weights(encoder, labels)
     best = similarities(encoder.encode_pictures(pictures), weights).argmax(axis=1)
     np.testing.assert_array_equal(predict(encoder, pictures, weights, batch=2), best)
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:7"])
+def test_a_device_that_is_not_there_is_one_sentence(monkeypatch, device):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: device != "cuda")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    from clipforensics.errors import ConfigError
+    from clipforensics.models.clip import pick_device
+
+    with pytest.raises(ConfigError, match=f"device={device} needs CUDA device .* Choose auto"):
+        pick_device(device)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert pick_device("cuda:1") == "cuda:1"
