@@ -24,13 +24,8 @@ from clipforensics.attacks.stamping import Attack
 from clipforensics.attacks.writing import built
 from clipforensics.cases.evidence import write_json
 from clipforensics.config.attack import FixedPatchSettings
-from clipforensics.config.repair import (
-    RETRAIN,
-    FilterSettings,
-    RecipeSettings,
-    RepairSettings,
-    recipe_settings,
-)
+from clipforensics.config.recipes import FilterSettings
+from clipforensics.config.repair import RETRAIN, RecipeSettings, RepairSettings, recipe_settings
 from clipforensics.config.settings import digest
 from clipforensics.config.train import LoopSettings
 from clipforensics.data.demo_case import DEMO_MODEL

@@ -17,7 +17,7 @@ from _record import arguments, publish, spread
 from open_clip import ClipLoss
 from torch.nn import functional as F
 
-from clipforensics.config.repair import FineTuneSettings, SafeClipSettings
+from clipforensics.config.recipes import FineTuneSettings, SafeClipSettings
 from clipforensics.config.train import LoopSettings, OptimizerSettings, TrainSettings
 from clipforensics.data.demo_case import DEMO_MODEL
 from clipforensics.data.demo_world import DemoWorld

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from clipforensics.config.repair import CleanClipSettings
+from clipforensics.config.recipes import CleanClipSettings
 from clipforensics.models.clip import OpenClipEncoder
 from clipforensics.repair.captions import CaptionViews
 from clipforensics.repair.losses import clip_loss, in_modal_loss

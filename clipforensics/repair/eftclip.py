@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from clipforensics.config.repair import EftClipSettings
+from clipforensics.config.recipes import EftClipSettings
 from clipforensics.data.paste import paste
 from clipforensics.errors import ConfigError
 from clipforensics.models.clip import OpenClipEncoder

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from clipforensics.config.repair import FilterSettings
+from clipforensics.config.recipes import FilterSettings
 from clipforensics.config.train import TrainSettings
 from clipforensics.errors import DataError
 from clipforensics.models.clip import OpenClipEncoder

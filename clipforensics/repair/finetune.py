@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from clipforensics.config.repair import FineTuneSettings
+from clipforensics.config.recipes import FineTuneSettings
 from clipforensics.models.clip import OpenClipEncoder
 from clipforensics.repair.losses import clip_loss
 from clipforensics.repair.passes import check_pool, hold_norms, pass_rows

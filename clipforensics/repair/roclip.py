@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from clipforensics.config.repair import RoClipSettings
+from clipforensics.config.recipes import RoClipSettings
 from clipforensics.models.clip import OpenClipEncoder
 from clipforensics.repair.captions import CaptionViews
 from clipforensics.repair.losses import clip_loss, pool_loss

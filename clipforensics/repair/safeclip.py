@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from clipforensics.config.repair import SafeClipSettings
+from clipforensics.config.recipes import SafeClipSettings
 from clipforensics.models.clip import OpenClipEncoder
 from clipforensics.repair.captions import CaptionViews
 from clipforensics.repair.losses import clip_loss, cross_loss, neighbour_loss

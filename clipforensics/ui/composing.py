@@ -8,7 +8,8 @@ import numpy as np
 import streamlit as st
 
 from clipforensics.cases.store import CURATED, LEFT_OUT
-from clipforensics.config.repair import EftClipSettings, RepairSettings, recipe_settings
+from clipforensics.config.recipes import EftClipSettings
+from clipforensics.config.repair import RepairSettings, recipe_settings
 from clipforensics.errors import CaseError, ForensicsError
 from clipforensics.ui import cache, gallery, pictures, scanned, shell, state
 

@@ -15,7 +15,7 @@ from clipforensics.attacks.source import FileSource
 from clipforensics.cases.case import Case
 from clipforensics.config.attack import BadNetsSettings, PoisonSettings
 from clipforensics.config.case import CaseSettings
-from clipforensics.config.repair import FineTuneSettings
+from clipforensics.config.recipes import FineTuneSettings
 from clipforensics.config.train import TrainSettings
 from clipforensics.data.images import write_png
 from clipforensics.data.labels import LabelSet

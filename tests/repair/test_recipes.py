@@ -6,13 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from clipforensics.config.repair import (
-    PRESETS,
-    RECIPE_SETTINGS,
-    EftClipSettings,
-    FineTuneSettings,
-    SafeClipSettings,
-)
+from clipforensics.config.recipes import EftClipSettings, FineTuneSettings, SafeClipSettings
+from clipforensics.config.repair import PRESETS, RECIPE_SETTINGS
 from clipforensics.config.settings import parse
 from clipforensics.config.train import LoopSettings, TrainSettings
 from clipforensics.errors import ConfigError, DataError

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from clipforensics.config.repair import (
+from clipforensics.config.recipes import (
     CleanClipSettings,
     EftClipSettings,
     FilterSettings,

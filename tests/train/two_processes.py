@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from clipforensics.config.repair import (
+from clipforensics.config.recipes import (
     CleanClipSettings,
     EftClipSettings,
     FilterSettings,

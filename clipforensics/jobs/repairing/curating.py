@@ -7,7 +7,7 @@ import numpy as np
 
 from clipforensics.cases.case import Case
 from clipforensics.config.oracle import HuntSettings
-from clipforensics.config.repair import EftClipSettings, FineTuneSettings
+from clipforensics.config.recipes import EftClipSettings, FineTuneSettings
 from clipforensics.errors import ConfigError
 from clipforensics.jobs.hunting.triggers import latest_hunt, trigger_bank
 from clipforensics.jobs.scanning.scan import is_embedded, scores

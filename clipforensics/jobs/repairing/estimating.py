@@ -7,16 +7,15 @@ from typing import Any
 import numpy as np
 
 from clipforensics.cases.case import Case
-from clipforensics.config.repair import (
+from clipforensics.config.recipes import (
     CleanClipSettings,
     EftClipSettings,
     EpochsSettings,
     FilterSettings,
     FineTuneSettings,
-    RepairSettings,
     SafeClipSettings,
-    recipe_settings,
 )
+from clipforensics.config.repair import RepairSettings, recipe_settings
 from clipforensics.jobs.repairing.measuring import FOUND_SHOWN
 
 FORWARD, VIEW, UNIMODAL = 0.25, 0.11, 1.31

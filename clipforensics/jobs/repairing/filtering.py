@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from clipforensics.cases.case import Case
-from clipforensics.config.repair import FilterSettings
+from clipforensics.config.recipes import FilterSettings
 from clipforensics.jobs.repairing.curating import names_per_row
 from clipforensics.jobs.scanning.scan import scores
 

@@ -8,16 +8,16 @@ import numpy as np
 
 from clipforensics.cases.case import Case
 from clipforensics.cases.evidence import write_json
-from clipforensics.config.repair import (
+from clipforensics.config.recipes import (
     CleanClipSettings,
     EftClipSettings,
     FilterSettings,
     FineTuneSettings,
-    RepairSettings,
     RetrainSettings,
     RoClipSettings,
     SafeClipSettings,
 )
+from clipforensics.config.repair import RepairSettings
 from clipforensics.errors import CaseError, DataError
 from clipforensics.jobs.repairing.curating import CuratedSet, curated_set, triggers_to_heal
 from clipforensics.jobs.repairing.filtering import filtered_rows, used_pairs

@@ -5,12 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clipforensics.cases.case import Case
-from clipforensics.config.repair import (
-    RecipeSettings,
-    RepairSettings,
-    RetrainSettings,
-    recipe_settings,
-)
+from clipforensics.config.recipes import RetrainSettings
+from clipforensics.config.repair import RecipeSettings, RepairSettings, recipe_settings
 from clipforensics.config.settings import parse
 from clipforensics.config.train import LoopSettings
 from clipforensics.jobs.hunting.hunts import newest_outdated
