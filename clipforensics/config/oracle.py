@@ -115,6 +115,10 @@ class VerifySettings(Settings):
         default=0.2, gt=0, le=1, title="Object limit",
         description="flips of the trusted model above this mean a real object, not a trigger",
     )  # fmt: skip
+    judge_recall: float = Field(
+        default=0.7, ge=0, le=1, title="Recall of the trusted model",
+        description="where it surely names fewer clean pictures' labels than this, it cannot judge",
+    )  # fmt: skip
     weak_flip: float = Field(
         default=0.5, gt=0, lt=1, title="Weak limit",
         description="Wilson's lower end and the gap to the trusted model must reach this",

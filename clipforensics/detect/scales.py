@@ -5,7 +5,7 @@ clean row looks normal while its own kind is more frequent than 2k / B. Neither 
 every scale is tried, and a row is as suspicious as at the scale where it stands out most.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from clipforensics.detect.reference import LONG_ROWS, Progress, State, score_eac
 
 LEAST_SHARE = 8  # a set holds at least so many times k rows
 LEAST_SETS = 4  # a larger reference size leaves too few different sets in a draw
+SHARES = (4, 8, 16)  # of few rows, as reference sizes
 
 
 @dataclass(frozen=True)
@@ -64,21 +65,29 @@ class ScaleScores:
 def scales_for(n: int, cfg: ScaleSettings) -> tuple[Scale, ...]:
     """The scales that n different rows allow: sets of at least 8k rows, at least four a draw.
 
-    Where none fits, the whole set with the fewest neighbours is the only scale.
+    Rows that are too few for every reference size asked for have a fourth, an eighth and a sixteenth
+    of themselves as sizes. Only where not even these hold 8k rows (fewer than 256 at k = 8), the
+    whole set with the fewest neighbours is the one scale: of 2,000 pairs with 20 poisons it ranks
+    them at random (AUROC .38 to .58), where reference sets of 125 to 500 rows reach .99.
 
     Raises:
         ConfigError: not even that fits.
     """
-    found = tuple(
-        Scale(size, k)
-        for size in sorted(set(cfg.reference_sizes))
-        for k in sorted(set(cfg.neighbours))
-        if LEAST_SHARE * k <= size and LEAST_SETS * size <= n
-    )
+    found = _fitting(n, cfg.reference_sizes, cfg)
+    found = found or _fitting(n, [n // share for share in SHARES], cfg)
     if not found:
         check_k(min(cfg.neighbours), n)
         return (Scale(n, min(cfg.neighbours)),)
     return found
+
+
+def _fitting(n: int, sizes: Iterable[int], cfg: ScaleSettings) -> tuple[Scale, ...]:
+    return tuple(
+        Scale(size, k)
+        for size in sorted(set(sizes))
+        for k in sorted(set(cfg.neighbours))
+        if LEAST_SHARE * k <= size and LEAST_SETS * size <= n
+    )
 
 
 def score_scales(

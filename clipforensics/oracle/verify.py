@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from clipforensics.config.oracle import VerifySettings
+from clipforensics.oracle.competence import Recall, trusted_recall
 from clipforensics.oracle.pasting import (
     CORNERS,
     CleanSet,
@@ -22,7 +23,7 @@ from clipforensics.oracle.pasting import (
 from clipforensics.oracle.rates import answer_entropy, wilson
 from clipforensics.oracle.scorer import Judge
 
-Status = Literal["untested", "object", "weak", "chance", "narrow", "verified"]
+Status = Literal["untested", "unjudged", "object", "weak", "chance", "narrow", "verified"]
 LEAST = 8
 """Pictures of other labels that a rate needs, to screen and to confirm."""
 PLACE_MATTERS = 0.25
@@ -50,6 +51,7 @@ class Verification:
     controls: int | None = None  # crops that the candidate was compared with
     controls_as_good: int | None = None  # of these
     control_pictures: int | None = None  # clean pictures that each of these was pasted on
+    recall: Recall | None = None  # of the trusted model on clean pictures; older tests lack it
 
     @property
     def tied_to_place(self) -> bool:
@@ -110,6 +112,7 @@ def verify(
         p_value=None,
         status="verified",
         large=False,
+        recall=trusted_recall(clean, suspect.labels.names, label),
     )
     return judged(figures, settings, theta)
 
@@ -122,6 +125,8 @@ def judged(figures: Verification, settings: VerifySettings, theta: float) -> Ver
     status: Status
     if figures.n < LEAST:
         status = "untested"
+    elif figures.recall is not None and figures.recall.below(cfg.judge_recall):
+        status = "unjudged"
     elif figures.p_trusted >= theta or f_t > cfg.object_flip:
         status = "object"
     elif figures.interval[0] < cfg.weak_flip or f_s - f_t < cfg.weak_flip:

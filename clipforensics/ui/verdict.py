@@ -13,6 +13,7 @@ STATUS = {
     "weak": ("Too weak", "gray", ":material/trending_down:"),
     "chance": ("No better than controls", "gray", ":material/casino:"),
     "untested": ("Cannot be tested", "gray", ":material/help:"),
+    "unjudged": ("The trusted model cannot judge", "gray", ":material/help:"),
     "narrow": ("Works on few labels", "gray", ":material/filter_alt:"),
 }
 SCREENED = ("Passed the first paste test", "gray", ":material/hourglass_top:")
@@ -62,6 +63,13 @@ def why(figures: Any) -> str:
         return f"{few} crops of the same size from clean pictures do as well"
     if figures.status == "narrow":
         return f"it turns pictures of only {figures.labels_flipped:,} labels, not of any"
+    if figures.status == "unjudged":
+        known = figures.recall
+        what = figures.label if known.of_label else "a label"
+        return (
+            f"of {known.asked:,} clean pictures whose captions name {state.plain(what)} the trusted "
+            f"model names {known.right:,} rightly, too few to acquit or to convict"
+        )
     if figures.status == "untested":
         return f"only {figures.n:,} clean pictures of other labels were left to paste it on"
     return ""

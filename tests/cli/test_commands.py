@@ -113,6 +113,19 @@ def test_unknown_commands_and_options_are_one_line(mistake):
     assert "Missing argument" in mistake("scan")
     assert "No case at" in mistake("scan", "/nowhere")
     assert "No benchmark is called" in mistake("bench", "nothing")
+    assert "--part is an option of one benchmark" in mistake("bench", "all", "--part", "demo")
+
+
+def test_a_benchmark_gets_its_own_options(monkeypatch, call):
+    from types import SimpleNamespace
+
+    from clipforensics.cli import bench
+
+    asked = []
+    run = SimpleNamespace(run=lambda *a, **_: asked.append(a[0]) or SimpleNamespace(returncode=0))
+    monkeypatch.setattr(bench, "subprocess", run)
+    assert call("bench", "detection", "--json", "--part", "attacks", "--seeds=2")[0] == 0
+    assert asked[0][2:] == ["--json", "--part", "attacks", "--seeds=2"]
 
 
 def test_case_new_embed_scan(call, inputs, tmp_path):

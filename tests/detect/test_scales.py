@@ -96,11 +96,23 @@ def test_scales_that_do_not_fit_are_left_out_and_none_is_an_error():
         Scale(128, 8),
         Scale(128, 16),
     )
-    assert scales_for(255, CFG) == (Scale(255, 4),)
+    assert scales_for(255, CFG) == (Scale(63, 4),)  # 31 rows do not hold 8 times 4
+    assert scales_for(200, CFG) == (Scale(50, 4),)
+    assert scales_for(127, CFG) == (Scale(127, 4),)  # nor do 31 here
     with pytest.raises(ConfigError, match="k=4 needs at least 5 embeddings, got 3"):
         scales_for(3, CFG)
     with pytest.raises(ConfigError, match="at least 2"):
         parse(ScaleSettings, {"neighbours": [0]})
+
+
+def test_few_rows_are_scored_against_parts_of_themselves(planted_poison, rng):
+    x, poisoned = planted_poison(rng)
+    clean, few = np.flatnonzero(~poisoned), np.flatnonzero(poisoned)
+    for n in (400, 1000):
+        own = np.concatenate([few[: n // 100], clean[: n - n // 100]])
+        found = score_scales(x[own], ScaleSettings())
+        assert max(one.reference_size for one in found.scales) <= n // 4
+        assert auroc(found.combined, poisoned[own]) > 0.95
 
 
 def test_a_small_set_is_its_own_only_scale(rng):

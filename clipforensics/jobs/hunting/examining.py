@@ -16,6 +16,7 @@ from clipforensics.data.labels import refuse_single
 from clipforensics.jobs.hunting.clean_pictures import clean_pictures
 from clipforensics.jobs.hunting.masking import KeptMasks
 from clipforensics.oracle.bank import Sighting, signature
+from clipforensics.oracle.competence import Recall
 from clipforensics.oracle.finding import Candidate, Inspection, find_triggers, to_test
 from clipforensics.oracle.pasting import CleanSet, cut
 from clipforensics.oracle.regions import Region
@@ -240,7 +241,10 @@ def verification_from(content: dict[str, Any]) -> Verification:
     """Figures of a paste test from their JSON. Raises ValueError for a status unknown here."""
     if content["status"] not in get_args(Status):
         raise ValueError(content["status"])
-    values: dict[str, Any] = {**content, "interval": tuple(content["interval"])}
+    recall = content.get("recall")
+    values: dict[str, Any] = {
+        **content, "interval": tuple(content["interval"]), "recall": recall and Recall(**recall),
+    }  # fmt: skip
     return Verification(**values)
 
 

@@ -242,7 +242,10 @@ def scores_key(
         )
     if detector == "scales":  # it tries sizes and neighbours of its own
         shared = reference.model_dump(mode="json", include={"captions", "collapse"})
-        return key | shared | {"scales": scale_settings(reference).model_dump(mode="json")}
+        asked = scale_settings(reference)
+        # few rows once had the whole set as their only scale; many are not scored anew for that
+        few = {"few_rows": 2} if len(case.pairs) < 8 * min(asked.reference_sizes) else {}
+        return key | shared | few | {"scales": asked.model_dump(mode="json")}
     key["reference"] = reference.model_dump(mode="json")
     # a forest has no neighbours: its scores do not hang on k
     return key if detector == "iforest" else key | {"density": density.model_dump(mode="json")}
