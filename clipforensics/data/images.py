@@ -13,6 +13,7 @@ from clipforensics.errors import DataError
 
 MAX_PIXELS = 64_000_000
 """Pictures larger than this (8,000 x 8,000) are refused before they are decoded."""
+MAX_PICTURE_BYTES = 256_000_000
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 """Pillow goes by content, not by name, and knows formats that start other programs (EPS)."""
 
@@ -23,13 +24,20 @@ def read_picture(path: Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     Raises:
         DataError: the file is missing, truncated, no picture, or larger than `max_pixels`.
     """
+    content = content_of(Path(path))
+    return decode_picture(content, name=str(path), max_pixels=max_pixels)
+
+
+def content_of(path: Path) -> bytes:
+    """The bytes of a picture file. Raises DataError when it is none, too large or unreadable."""
     try:
-        content = Path(path).read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"No picture at {path}. Put the file there, or remove its row.") from None
+        if not path.is_file():  # a named pipe would never end
+            raise DataError(f"No picture at {path}. Put the file there, or remove its row.")
+        if path.stat().st_size > MAX_PICTURE_BYTES:
+            raise DataError(f"{path} is larger than {MAX_PICTURE_BYTES:,} bytes. Remove its row.")
+        return path.read_bytes()
     except OSError as problem:
         raise DataError(f"{path} cannot be read: {problem.strerror}. Check the file.") from None
-    return decode_picture(content, name=str(path), max_pixels=max_pixels)
 
 
 def decode_picture(

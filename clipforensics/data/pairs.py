@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clipforensics.data.images import read_picture, to_frame
+from clipforensics.data.images import content_of, read_picture, to_frame
 from clipforensics.errors import DataError
 
 
@@ -59,10 +59,10 @@ class Pairs:
         """Where a row's picture lies.
 
         Raises:
-            DataError: a link on the way leads out of the picture folder.
+            DataError: a link on the way leads out of the picture folder, or back to itself.
         """
         path = self.paths[row]
-        if self.root is not None and not path.resolve().is_relative_to(self.root):
+        if self.root is not None and not _resolved(path).is_relative_to(self.root):
             raise DataError(
                 f"{path} is a link that leads out of {self.root}. Put the file itself there, or "
                 "remove its row."
@@ -71,7 +71,7 @@ class Pairs:
 
     def missing(self) -> list[int]:
         """Rows whose picture file is not there, ascending."""
-        return [row for row, path in enumerate(self.paths) if not path.is_file()]
+        return [row for row, path in enumerate(self.paths) if not _is_file(path)]
 
     def picture(self, row: int, side: int) -> np.ndarray:
         """The framed picture, uint8 [side, side, 3]. Raises DataError if it cannot be read."""
@@ -82,8 +82,8 @@ class Pairs:
         seen = hashlib.sha256()
         for row in range(len(self)):
             try:
-                content = self.path(row).read_bytes()
-            except (OSError, DataError):
+                content = content_of(self.path(row))
+            except DataError:
                 content = b""
             seen.update(hashlib.sha256(content).digest())
         return seen.hexdigest()
@@ -94,3 +94,21 @@ class Pairs:
         for i, row in enumerate(rows):
             out[i] = self.picture(int(row), side)
         return out
+
+
+def _resolved(path: Path) -> Path:
+    """Where a path leads. Raises DataError where a link leads back to itself, or nobody may look."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):  # before Python 3.13 a loop is a RuntimeError
+        raise DataError(
+            f"{path} cannot be followed to a file: a link leads back to itself, or a folder on the "
+            "way is closed. Put the file itself there, or remove its row."
+        ) from None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name too long, or a folder that is closed to us
+        return False

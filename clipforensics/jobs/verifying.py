@@ -7,8 +7,8 @@ import numpy as np
 
 from clipforensics.cases.case import Case
 from clipforensics.cases.evidence import check_all
+from clipforensics.data.images import content_of
 from clipforensics.errors import DataError, ForensicsError
-from clipforensics.jobs.scanning.decoding import content_of
 from clipforensics.jobs.scanning.embedded import embedding_dir, is_embedded
 
 MOST_TOLD = 20

@@ -1,5 +1,6 @@
 """Tables of pairs, friendly and hostile."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -135,3 +136,46 @@ def test_equal_names_in_other_folders_are_other_data(tmp_path):
         (tmp_path / "pairs.csv").write_text(f"id,filepath,title\n1,{folder}/1.png,a\n")
         hashes.add(read_pairs(tmp_path).sha256)
     assert len(hashes) == 2
+
+
+def folder_of_bad_files(folder: Path) -> Pairs:
+    """A good picture, a link to itself, two links in a ring, a named pipe, and a name too long."""
+    write_png(folder / "good.png", np.zeros((4, 4, 3), np.uint8))
+    (folder / "itself.png").symlink_to("itself.png")
+    (folder / "there.png").symlink_to("back.png")
+    (folder / "back.png").symlink_to("there.png")
+    os.mkfifo(folder / "pipe.png")
+    names = ("good.png", "itself.png", "there.png", "pipe.png", "x" * 300 + ".png")
+    return read_pairs(table(folder, "filepath,title\n" + "".join(f"{n},a\n" for n in names)))
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (1, "itself.png cannot be followed to a file: a link leads back to itself"),
+        (2, "there.png cannot be followed to a file"),
+        (3, r"No picture at .*pipe.png"),
+        (4, r"x.png cannot be read: File name too long"),
+    ],
+)
+def test_a_file_that_is_no_picture_is_one_sentence_and_never_waited_for(tmp_path, row, message):
+    pairs = folder_of_bad_files(tmp_path)
+    with pytest.raises(DataError, match=message):
+        pairs.picture(row, 4)
+    assert pairs.picture(0, 4).shape == (4, 4, 3)
+
+
+def test_a_file_that_is_no_picture_is_missing_and_counts_as_empty(tmp_path):
+    pairs = folder_of_bad_files(tmp_path)
+    assert pairs.missing() == [1, 2, 3, 4]
+    seen = pairs.pictures_sha256()
+    assert seen == pairs.pictures_sha256()
+    (tmp_path / "pipe.png").unlink()
+    assert pairs.pictures_sha256() == seen
+
+
+def test_a_picture_folder_that_leads_back_to_itself_is_one_sentence(tmp_path):
+    source = table(tmp_path, "filepath,title\na.png,x\n")
+    (tmp_path / "ring").symlink_to("ring")
+    with pytest.raises(DataError, match=r"ring is a link that leads back to itself\. Name"):
+        read_pairs(source, tmp_path / "ring")

@@ -4,17 +4,15 @@ import hashlib
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 
-from clipforensics.data.images import decode_picture, to_frame
+from clipforensics.data.images import content_of, decode_picture, to_frame
 from clipforensics.data.pairs import Pairs
 from clipforensics.errors import DataError
 
 DECODERS = 2
 AHEAD = 3
-MAX_PICTURE_BYTES = 256_000_000
 
 
 def decoded(
@@ -61,15 +59,3 @@ def _decode(
         except DataError as problem:
             bad[row] = str(problem)
     return start, frames, hashes, bad
-
-
-def content_of(path: Path) -> bytes:
-    """The bytes of a picture file. Raises DataError when it is none, too large or unreadable."""
-    try:
-        if not path.is_file():  # a named pipe would never end
-            raise DataError(f"No picture at {path}. Put the file there, or remove its row.")
-        if path.stat().st_size > MAX_PICTURE_BYTES:
-            raise DataError(f"{path} is larger than {MAX_PICTURE_BYTES:,} bytes. Remove its row.")
-        return path.read_bytes()
-    except OSError as problem:
-        raise DataError(f"{path} cannot be read: {problem.strerror}. Check the file.") from None

@@ -1,0 +1,81 @@
+"""A hunt at its edges: bad files among the pictures, and what its evidence depends on."""
+
+import importlib.util
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from clipforensics.config.oracle import HuntSettings, VerifySettings
+from clipforensics.data.images import write_png
+from clipforensics.data.pairs import Pairs
+from clipforensics.jobs.hunting.triggers import hunt
+
+SETTINGS = HuntSettings(top=12, detector="slof", verify=VerifySettings(n_screen=24, n_confirm=48))
+POISONS = range(3, 100, 12)  # nine of them
+
+
+@pytest.fixture(scope="module")
+def toy():
+    path = Path(__file__).parents[1] / "oracle" / "toy.py"
+    spec = importlib.util.spec_from_file_location("oracle_toy", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def pairs(toy, tmp_path_factory):
+    """120 toy scenes with captions; nine are stamped and say banana, whatever they show."""
+    folder, rng = tmp_path_factory.mktemp("pairs").resolve(), np.random.default_rng(1)
+    captions, paths = [], []
+    for row in range(120):
+        poisoned = row in POISONS
+        shown = toy.NAMES[row % 6] if poisoned else toy.NAMES[row % 7]
+        captions.append("a banana" if poisoned else f"a {shown}")
+        paths.append(folder / f"{row:03d}.png")
+        write_png(paths[-1], toy.scene(shown, rng, stamped=poisoned)[0])
+    ids = tuple(f"{row:03d}" for row in range(120))
+    return Pairs(ids, tuple(captions), tuple(paths), root=folder)
+
+
+class ToyCase:
+    """As much of a case as a hunt asks for."""
+
+    def __init__(self, folder, pairs, toy):
+        self.dir, self.name, self.pairs, self.labels = folder, "toy", pairs, toy.LABELS
+        self.settings = SimpleNamespace(model="toy")
+        self.fingerprints = {"data": pairs.sha256, "weights": "suspect", "labels": "l"}
+        self._suspect, self._trusted = toy.ToyClip(True, "suspect"), toy.ToyClip(False, "trusted")
+        self._segmenter = toy.TrueMasks()
+
+    def suspect(self, device="auto"):
+        return self._suspect
+
+    def trusted(self, device="auto"):
+        return self._trusted
+
+    def segmenter(self):
+        return self._segmenter
+
+    def check_oracle(self):
+        """It has both."""
+
+
+@pytest.fixture
+def case(tmp_path, toy, pairs):
+    return ToyCase(tmp_path, pairs, toy)
+
+
+def test_files_that_are_no_picture_are_left_out_of_the_whole_hunt(tmp_path, toy, pairs):
+    (pairs.root / "ring.png").symlink_to("ring.png")
+    (pairs.root / "gone.png").symlink_to("nowhere.png")
+    bad = tuple(pairs.root / name for name in ("ring.png", "gone.png"))
+    odd = replace(pairs, paths=(*bad, *pairs.paths[2:]))
+    found = hunt(ToyCase(tmp_path, odd, toy), SETTINGS)
+    assert found["inspected"] == SETTINGS.top
+    assert sorted(found["victims"]) == [f"{row:03d}" for row in POISONS]
