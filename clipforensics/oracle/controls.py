@@ -1,6 +1,6 @@
 """What random crops of the same mask do where a candidate was pasted: the paste test's controls."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from math import ceil
@@ -16,6 +16,8 @@ PLACES: tuple[Protocol, ...] = ("found", "random")
 ENOUGH_AS_GOOD = 10
 USUAL_FLIPS = 0.25
 """Most controls flip fewer pictures than this; how many are looked at first is set by it."""
+Between = Callable[[], None]
+"""Called before each batch of pictures; whoever has waited enough raises in it."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,9 @@ class Compared:
 
 
 def against_controls(
-    crop: Crop, clean: CleanSet, suspect: Judge, settings: VerifySettings, clusters: int
-) -> Compared:
+    crop: Crop, clean: CleanSet, suspect: Judge, settings: VerifySettings, clusters: int,
+    between: Between | None = None,
+) -> Compared:  # fmt: skip
     """The candidate against crops of the same mask from clean pictures, pasted at the same places.
 
     The statistic of candidate and controls alike is the best flip over labels and places, so that
@@ -46,7 +49,7 @@ def against_controls(
     drawn: list[bool] = []
 
     def counted() -> Iterator[bool]:
-        for one in as_good_as(own, crop, clean, suspect, settings, count):
+        for one in as_good_as(own, crop, clean, suspect, settings, count, between):
             drawn.append(one)
             yield one
 
@@ -68,8 +71,9 @@ def control_flips(
 
 
 def as_good_as(
-    least: float, crop: Crop, clean: CleanSet, suspect: Judge, settings: VerifySettings, count: int
-) -> Iterator[bool]:
+    least: float, crop: Crop, clean: CleanSet, suspect: Judge, settings: VerifySettings, count: int,
+    between: Between | None = None,
+) -> Iterator[bool]:  # fmt: skip
     """Of each of `control_flips`, in order, whether it reaches `least`: the same, for less.
 
     A control is pasted on a few pictures first, and on all only if it could still reach `least`
@@ -77,17 +81,20 @@ def as_good_as(
     Several are asked about at once.
     """
     pictures, labels = _fresh(clean, settings), len(suspect.labels)
+    heard = between or (lambda: None)
     few = _few(least, len(pictures))
     block = max(1, 2 * len(pictures) // few)
     drawn = _drawn(crop, clean, settings.seed, count)
     while some := list(islice(drawn, block)):
+        heard()
         shown = [pasted_at(c, pictures, p, settings.seed, few) for c in some for p in PLACES]
         said = suspect.answers(np.concatenate(shown)).reshape(len(some), len(PLACES), few)
         for control, answers in zip(some, said, strict=True):
             could = max(most_flips(pictures.suspect_before, one, labels) for one in answers)
-            yield could >= least and (
-                _best_over_places(control, pictures, suspect, settings.seed) >= least
-            )
+            if could >= least:
+                heard()
+                could = _best_over_places(control, pictures, suspect, settings.seed)
+            yield could >= least
 
 
 def _fresh(clean: CleanSet, settings: VerifySettings) -> CleanSet:

@@ -11,7 +11,12 @@ import pytest
 from clipforensics.config.oracle import HuntSettings, VerifySettings
 from clipforensics.data.images import write_png
 from clipforensics.data.pairs import Pairs
+from clipforensics.jobs.hunting import banking
+from clipforensics.jobs.hunting.examining import load_examiner
 from clipforensics.jobs.hunting.triggers import hunt
+from clipforensics.jobs.runs.run_folder import Stopped
+from clipforensics.oracle.bank import Sighting
+from clipforensics.oracle.verify import Verification
 
 SETTINGS = HuntSettings(top=12, detector="slof", verify=VerifySettings(n_screen=24, n_confirm=48))
 POISONS = range(3, 100, 12)  # nine of them
@@ -79,3 +84,33 @@ def test_files_that_are_no_picture_are_left_out_of_the_whole_hunt(tmp_path, toy,
     found = hunt(ToyCase(tmp_path, odd, toy), SETTINGS)
     assert found["inspected"] == SETTINGS.top
     assert sorted(found["victims"]) == [f"{row:03d}" for row in POISONS]
+
+
+def figures(label="banana", rate=0.95):
+    """What a paste test that is passed says."""
+    return Verification(
+        label, 100, {"found": rate, "random": rate}, rate, (rate - 0.05, 1.0), 0.1, 0.0, 0.0, 6, 6,
+        0.03, None, "verified", False,
+    )  # fmt: skip
+
+
+def test_a_stop_is_heard_among_the_controls_of_one_cluster(case, toy, monkeypatch):
+    monkeypatch.setattr(banking, "verify", lambda crop, label, *_, **__: figures(label))
+    examiner, row = load_examiner(case, SETTINGS), POISONS[0]
+    assert len(examiner.clean)  # asked about once, before anything is compared
+    picture, told = case.pairs.picture(row, toy.SIDE), []
+    shown, real = [], case._suspect.encode_pictures
+    monkeypatch.setattr(case._suspect, "encode_pictures", lambda p: shown.append(len(p)) or real(p))
+    sighting = Sighting(
+        "003", "banana", (2, 2, 8, 8), picture, np.eye(1, 8, dtype=np.float32)[0], figures()
+    )
+
+    def tell(*said):
+        told.append((said[-1], sum(shown)))
+
+    def halt():
+        return bool(told) and told[-1][0].startswith("comparing") and sum(shown) > told[-1][1]
+
+    with pytest.raises(Stopped, match="comparing with controls; inspected pictures are kept"):
+        banking.make_bank(examiner, [sighting], tell, halt)
+    assert sum(shown) - told[-1][1] == 2 * SETTINGS.verify.n_screen  # the candidate's own

@@ -160,7 +160,7 @@ def test_clusters_pay_for_each_other(case, toy, monkeypatch):
     asked = []
     monkeypatch.setattr(
         banking, "against_controls",
-        lambda *args: asked.append(args[-1]) or Compared(next(raw), 300, 2, 40),
+        lambda *args: asked.append(args[4]) or Compared(next(raw), 300, 2, 40),
     )  # fmt: skip
     monkeypatch.setattr(banking, "verify", lambda crop, label, *_, **__: GOOD[label])
     picture = toy.scene("sea", np.random.default_rng(0))[0]

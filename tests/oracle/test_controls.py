@@ -101,6 +101,33 @@ def test_a_strong_trigger_costs_a_few_pictures_a_control(toy, court, rng):
     assert counting.shown < everything / 6
 
 
+@pytest.mark.parametrize("make", [planted, quarter])
+def test_who_waits_is_asked_between_batches_and_changes_no_figure(toy, court, rng, make):
+    suspect, _, clean = court
+    counting, shown = Counting(suspect.encoder), []
+    judge, crop = replace(suspect, encoder=counting), make(toy, rng)
+    found = against_controls(
+        crop, clean, judge, SETTINGS, 3, lambda: shown.append(counting.shown)
+    )  # fmt: skip
+    assert found == against_controls(crop, clean, suspect, SETTINGS, 3)
+    between = np.diff([*shown, counting.shown])
+    assert between.max() <= 4 * SETTINGS.n_screen + 2 * ENOUGH_AS_GOOD  # never waits for long
+
+
+def test_who_has_waited_enough_ends_it(toy, court, rng):
+    suspect, _, clean = court
+    counting = Counting(suspect.encoder)
+    judge, asked = replace(suspect, encoder=counting), iter([None] * 2)
+
+    def enough():
+        if next(asked, "enough") == "enough":
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        against_controls(planted(toy, rng), clean, judge, SETTINGS, 1, enough)
+    assert counting.shown <= (2 + 2 * 4) * SETTINGS.n_screen
+
+
 def test_the_same_seed_draws_the_same_controls(toy, court, rng):
     suspect, _, clean = court
     crop = quarter(toy, rng)

@@ -52,13 +52,17 @@ def make_bank(
     settings, theta = examiner.settings.verify, examiner.settings.oracle.theta
     # only what passed so far is worth the controls; Holm counts exactly these
     tested = [i for i, t in enumerate(confirmed) if t.figures.status in PASSED]
-    raw = []
-    for i in tested:
+
+    def heard() -> None:  # between batches, too: the controls of a cluster can take half a minute
         if halt():
             raise Stopped("Stopped while comparing with controls; inspected pictures are kept.")
+
+    raw = []
+    for i in tested:
+        heard()
         tell(len(raw), len(tested), "comparing with control crops")
-        crop = confirmed[i].crop
-        raw.append(against_controls(crop, examiner.clean, examiner.suspect, settings, len(tested)))
+        crop, clean, suspect = confirmed[i].crop, examiner.clean, examiner.suspect
+        raw.append(against_controls(crop, clean, suspect, settings, len(tested), heard))
     for i, one, p in zip(tested, raw, holm([one.p_value for one in raw]), strict=True):
         figures = replace(
             confirmed[i].figures, p_value=p, controls=one.controls,
