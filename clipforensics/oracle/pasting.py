@@ -13,6 +13,7 @@ from clipforensics.oracle.regions import Box
 from clipforensics.oracle.scorer import Judge
 
 Protocol = Literal["found", "random", "top_left", "top_right", "bottom_left", "bottom_right"]
+LEAST = 8
 CORNERS: tuple[Protocol, ...] = ("top_left", "top_right", "bottom_left", "bottom_right")
 
 
@@ -71,10 +72,11 @@ def clean_set(
     Raises:
         DataError: there are fewer than 8 pictures, too few for any rate.
     """
-    if len(pictures) < 8:
+    if len(pictures) < LEAST:
         raise DataError(
-            f"The paste test needs at least 8 clean pictures, got {len(pictures)}. "
-            "Lower the number of inspected pairs, or add pairs."
+            f"Triggers are tried on at least {LEAST} clean pictures, got {len(pictures)}. They are "
+            "the case's own, of the lower half by score once there is one: add pairs, or restore "
+            "pictures that cannot be read."
         )
     return CleanSet(
         pictures, tuple(named), suspect.answers(pictures), trusted_answers(trusted, pictures)

@@ -11,6 +11,7 @@ import pytest
 from clipforensics.config.oracle import HuntSettings, VerifySettings
 from clipforensics.data.images import write_png
 from clipforensics.data.pairs import Pairs
+from clipforensics.errors import DataError
 from clipforensics.jobs.hunting import banking
 from clipforensics.jobs.hunting.examining import load_examiner
 from clipforensics.jobs.hunting.triggers import hunt
@@ -114,3 +115,13 @@ def test_a_stop_is_heard_among_the_controls_of_one_cluster(case, toy, monkeypatc
     with pytest.raises(Stopped, match="comparing with controls; inspected pictures are kept"):
         banking.make_bank(examiner, [sighting], tell, halt)
     assert sum(shown) - told[-1][1] == 2 * SETTINGS.verify.n_screen  # the candidate's own
+
+
+def test_too_few_pictures_to_paste_on_are_one_sentence_that_fits_every_user_of_them(tmp_path, toy):
+    write_png(tmp_path / "a.png", toy.scene("sea", np.random.default_rng(0))[0])
+    few = Pairs(tuple("abcdef"), ("a sea",) * 6, (tmp_path / "a.png",) * 6)
+    examiner = load_examiner(ToyCase(tmp_path, few, toy), SETTINGS)
+    with pytest.raises(DataError, match="at least 8 clean pictures, got 6") as problem:
+        len(examiner.clean)
+    assert "paste test" not in str(problem.value)  # an inversion has none
+    assert "inspected" not in str(problem.value)  # looking at fewer pairs gives none more

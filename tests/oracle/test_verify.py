@@ -91,7 +91,9 @@ def test_too_few_clean_pictures_leave_it_untested(court):
     found = verify(crop, "banana", 0, few, suspect, trusted, VerifySettings(), THETA, False)
     assert (found.status, found.n, found.interval) == ("untested", 7, (0, 1))
     assert judged(found, VerifySettings(), THETA).status == "untested"
-    with pytest.raises(DataError, match="at least 8 clean pictures, got 3"):
+    with pytest.raises(
+        DataError, match="at least 8 clean pictures, got 3.*: add pairs, or restore"
+    ):
         clean_set(clean.pictures[:3], clean.named[:3], suspect, trusted)
 
 
