@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from clipforensics.cases.left_behind import clear_once, locked
 from clipforensics.cases.provenance import sha256_path, utc_now, versions
 from clipforensics.config.settings import digest
 from clipforensics.errors import CaseError
@@ -159,10 +160,12 @@ def writing(folder: Path, key: Mapping[str, Any], **about: Any) -> Iterator[Path
     Finished evidence is never replaced: whoever comes second throws the own copy away.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
+    clear_once(folder.parent)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
-        yield temporary
-        publish(temporary, folder, key, **about)
+        with locked(temporary):
+            yield temporary
+            publish(temporary, folder, key, **about)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

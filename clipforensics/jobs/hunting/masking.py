@@ -21,6 +21,7 @@ from clipforensics.cases.evidence import (
     write_json,
     writing,
 )
+from clipforensics.cases.left_behind import clear_left_behind
 from clipforensics.config.oracle import SegmenterSettings
 from clipforensics.oracle.regions import Region
 from clipforensics.oracle.segmenter import Segmenter
@@ -61,7 +62,9 @@ class KeptMasks:
 
     def _used(self) -> int:
         if self._bytes is None:
-            self._bytes = _size_of(self.case.dir / "evidence" / KIND)
+            folder = self.case.dir / "evidence" / KIND
+            clear_left_behind(folder)
+            self._bytes = _size_of(folder)
         return self._bytes
 
 
