@@ -14,6 +14,7 @@ import os, sys, time
 from clipforensics.errors import DataError
 from clipforensics.jobs.runs import runner
 from clipforensics.jobs.runs.kinds import KINDS
+from clipforensics.jobs.runs.run_folder import Stopped
 
 def quick(context):
     for step in range(4):
@@ -28,6 +29,12 @@ def patient(context):
     while not context.should_stop():
         time.sleep(0.05)
     return {"saved": True}
+
+def leaving(context):
+    context.progress(1, 9, "looking")
+    while not context.should_stop():
+        time.sleep(0.05)
+    raise Stopped("Stopped after 1 of 9 pictures; they are kept.")
 
 def deaf(context):
     context.progress(1, 2, "deaf")
@@ -48,7 +55,7 @@ def broken(context):
 def full(context):
     raise OSError(28, "No space left on device")
 
-for name in ("quick", "patient", "deaf", "refused", "broken", "full"):
+for name in ("quick", "patient", "leaving", "deaf", "refused", "broken", "full"):
     KINDS[name] = f"__main__:{name}"
 sys.exit(runner.main())
 """
@@ -60,7 +67,7 @@ def toys(tmp_path, monkeypatch):
     script = tmp_path / "toy_runner.py"
     script.write_text(TOY)
     monkeypatch.setattr(launcher, "RUNNER", (sys.executable, str(script)))
-    for name in ("quick", "patient", "deaf", "refused", "broken", "full"):
+    for name in ("quick", "patient", "leaving", "deaf", "refused", "broken", "full"):
         monkeypatch.setitem(launcher.KINDS, name, f"toy:{name}")
     monkeypatch.setenv("CLIPFORENSICS_LOCKS", str(tmp_path / "locks"))
     folder = tmp_path / "toy case"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -12,7 +13,8 @@ import psutil
 import pytest
 
 from clipforensics.errors import ConfigError, RunError
-from clipforensics.jobs.runs import launcher
+from clipforensics.jobs.runs import launcher, runner
+from clipforensics.jobs.runs.kinds import COMMANDS, KINDS, another
 from clipforensics.jobs.runs.run_folder import Run
 
 CPU = {"device": "cpu"}
@@ -181,6 +183,63 @@ def test_resume_goes_on_in_the_same_folder(toys, until):
     until(running(run))
     assert launcher.resume(run).status().active
     assert not run.asked_to_stop
+
+
+def test_what_a_stopped_job_kept_is_said(toys, until):
+    run = launcher.start(toys, "leaving", CPU)
+    until(running(run))
+    status = launcher.stop(run)
+    assert (status.state, status.message) == (
+        "cancelled",
+        "Stopped after 1 of 9 pictures; they are kept.",
+    )
+
+
+def again_by_hand(run):
+    words = [*shlex.split(run.command)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr
+
+
+def test_the_command_of_an_ended_run_leaves_its_record_alone(toys, until):
+    run = launcher.start(toys, "quick", CPU)
+    until(ended(run))
+    until(lambda: not launcher.is_alive(*run.process()))
+    record = {path.name: path.read_bytes() for path in run.dir.iterdir() if path.is_file()}
+    code, said = again_by_hand(run)
+    assert code == 2
+    assert said.count("\n") == 1
+    assert f"{run.dir} is the record of a run that finished, and is not overwritten. To" in said
+    assert record == {path.name: path.read_bytes() for path in run.dir.iterdir() if path.is_file()}
+
+
+def test_the_command_of_a_stopped_run_names_the_page_that_resumes_it(toys, until, monkeypatch):
+    run = launcher.start(toys, "patient", CPU)
+    until(running(run))
+    code, said = again_by_hand(run)
+    assert (code, f"is being run already, by process {run.process()[0]}" in said) == (2, True)
+    launcher.stop(run)
+    until(lambda: not launcher.is_alive(*run.process()))
+    code, said = again_by_hand(run)
+    assert (code, "was stopped, and is not overwritten. To start" in said) == (2, True)
+    monkeypatch.setattr(runner, "RESUMED", ("patient",))
+    with pytest.raises(RunError, match="Resume on its page goes on with it. To start another"):
+        runner._check_may_start(run)
+    assert launcher.resume(run).status().active  # which the pages do, on purpose
+    until(running(run))
+
+
+def test_another_run_is_started_by_a_command_or_on_its_page(tmp_path):
+    assert another("triggers", tmp_path / "a case") == (
+        f"clipforensics triggers '{tmp_path / 'a case'}' --top N"
+    )
+    assert another("lab", tmp_path) == "use the page that shows this one."
+    assert set(COMMANDS) <= set(KINDS)
+
+
+def test_a_folder_that_is_no_run_is_refused_in_one_sentence(tmp_path, capsys):
+    assert runner.main([str(tmp_path)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 @pytest.mark.parametrize(

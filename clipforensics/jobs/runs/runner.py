@@ -20,7 +20,8 @@ from clipforensics.cases.evidence import write_json
 from clipforensics.cases.provenance import code_revision, versions
 from clipforensics.errors import ConfigError, ForensicsError, RunError
 from clipforensics.jobs.runs.context import RunContext, _plain
-from clipforensics.jobs.runs.kinds import KINDS
+from clipforensics.jobs.runs.kinds import KINDS, RESUMED, another
+from clipforensics.jobs.runs.launcher import is_alive
 from clipforensics.jobs.runs.run_folder import Run, Stopped
 
 POLL_SECONDS = 0.5
@@ -32,10 +33,34 @@ class Terminated(BaseException):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one run folder to its end. Returns 0 on success, 1 otherwise."""
+    """Run one run folder to its end. Returns 0 on success, 2 when it is refused, 1 otherwise."""
     folder = (sys.argv[1:] if arguments is None else arguments)[0]
-    context = RunContext(Run.open(Path(folder)))
-    return 0 if play(context)["state"] == "succeeded" else 1
+    try:
+        run = Run.open(Path(folder))
+        _check_may_start(run)
+    except ForensicsError as problem:
+        sys.stderr.write(f"{problem}\n")
+        return 2
+    return 0 if play(RunContext(run))["state"] == "succeeded" else 1
+
+
+def _check_may_start(run: Run) -> None:
+    """Only a queued run may start: an ended one is a record. `launcher.resume` queues it again.
+
+    Raises:
+        RunError: the run has ended, or another process does it.
+    """
+    status, process = run.status(), run.process()
+    if not status.active:
+        how = {"succeeded": "finished", "cancelled": "was stopped"}.get(status.state, "failed")
+        resumed = status.state != "succeeded" and run.kind in RESUMED
+        go_on = "Resume on its page goes on with it. " if resumed else ""
+        raise RunError(
+            f"{run.dir} is the record of a run that {how}, and is not overwritten. {go_on}"
+            f"To start another: {another(run.kind, run.case_dir)}"
+        )
+    if process and process[0] != os.getpid() and is_alive(*process):
+        raise RunError(f"{run.dir} is being run already, by process {process[0]}. Watch it there.")
 
 
 def play(context: RunContext) -> dict[str, str]:
@@ -55,8 +80,8 @@ def _guarded(context: RunContext) -> dict[str, str]:
     """Do the work and put whatever happens into one state and one sentence."""
     try:
         return _work(context)
-    except Stopped:
-        return {"state": "cancelled", "message": STOPPED}
+    except Stopped as end:
+        return {"state": "cancelled", "message": str(end)}
     except (Terminated, KeyboardInterrupt):
         return {"state": "cancelled", "message": "stopped by a signal"}
     except ForensicsError as problem:
