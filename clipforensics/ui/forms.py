@@ -50,10 +50,10 @@ def settings_form(
     return parse(kind, given)
 
 
-def widget(kind: type[Settings], name: str, key: str, **more: Any) -> Any:
-    """The widget of one field with its default; for pages that lay a form out themselves."""
+def widget(kind: type[Settings], name: str, key: str, start: Any = None, **more: Any) -> Any:
+    """The widget of one field, at `start` or its default; for pages that lay a form out themselves."""
     field = kind.model_fields[name]
-    return _widget(name, field, _default(field), key, None, **more)
+    return _widget(name, field, _default(field) if start is None else start, key, None, **more)
 
 
 def link_by_id(key: str, titles: Mapping[str, str]) -> None:

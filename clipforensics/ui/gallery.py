@@ -1,6 +1,6 @@
 """Galleries: at most 48 thumbnails a page, each with its caption, score, neighbours and pick."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,13 +34,20 @@ def gallery(case: Any, rows: np.ndarray, ranking: Any, key: str) -> None:
                 _card(case, int(row), ranking, verdicts, key)
 
 
-def strip(case: Any, rows: Sequence[int] | np.ndarray, notes: Sequence[str]) -> None:
-    """One row of pictures, each with its caption and a note."""
+def strip(
+    case: Any,
+    rows: Sequence[int] | np.ndarray,
+    notes: Sequence[str],
+    below: Callable[[int], None] | None = None,
+) -> None:
+    """One row of pictures, each with its caption and a note, and whatever `below` draws of its row."""
     for slot, row, note in zip(st.columns(max(8, len(rows))), rows, notes, strict=False):
         with slot:
             picture(case, int(row))
             st.text(case.pairs.captions[row][:80])
             st.caption(note)
+            if below is not None:
+                below(int(row))
 
 
 def picture(case: Any, row: int) -> None:

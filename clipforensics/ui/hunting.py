@@ -8,10 +8,12 @@ import numpy as np
 import streamlit as st
 
 from clipforensics.config.oracle import HuntSettings
+from clipforensics.config.settings import parse
+from clipforensics.errors import ForensicsError
 from clipforensics.ui import (
     forms,
     hunted,
-    inspecting,
+    huntpairs,
     live,
     picks,
     pictures,
@@ -25,12 +27,13 @@ LEAST_SPREAD = 8
 
 
 def launch(case: Any) -> Any | None:
-    """The button that inspects the top N as a run; returns the newest run."""
+    """The button that inspects the top N as a run; returns the newest run, whose settings it shows."""
     run = live.latest(case.dir, "triggers")
+    asked = _asked_of(run)
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="bottom"):
-            top = forms.widget(HuntSettings, "top", key="hunt.top", width=200)
-            fast = forms.widget(HuntSettings, "fast", key="hunt.fast")
+            top = forms.widget(HuntSettings, "top", key="hunt.top", start=asked.top, width=200)
+            fast = forms.widget(HuntSettings, "fast", key="hunt.fast", start=asked.fast)
             config = {"top": top, "fast": fast}
             live.start_button("Hunt for triggers", case.dir, "triggers", config, "hunt.start")
         if run is None:
@@ -39,7 +42,16 @@ def launch(case: Any) -> Any | None:
             )
         else:
             live.watch(run, _progress)
+            live.resume_ended(run)
     return run
+
+
+def _asked_of(run: Any | None) -> HuntSettings:
+    """What a run was asked for; the defaults where there is none, or its settings are not ours."""
+    try:
+        return HuntSettings() if run is None else parse(HuntSettings, run.config)
+    except ForensicsError:
+        return HuntSettings()
 
 
 def _progress(run: Any) -> None:
@@ -139,27 +151,7 @@ def _summary(case: Any, result: dict[str, Any], reason: str) -> None:
                 picks.pick_button(
                     case, "label", one["label"], held.get(one["label"]), "hunt", reason, label
                 )
-    _pick_all(
-        case, result["victims"], "hunt.victims", f"victims of the {reason}",
-        "Pairs that carry a trigger and name its label",
-    )  # fmt: skip
-    _pick_all(
-        case, result.get("carriers", []), "hunt.carriers", f"carriers of the {reason}",
-        "Pairs that carry a trigger and name something else",
-    )  # fmt: skip
-    _pick_all(
-        case, result.get("probable", []), "hunt.probable", f"probable pairs of the {reason}",
-        "Weaker: the caption names what the suspect says and the trusted model sees nowhere",
-    )  # fmt: skip
-
-
-def _pick_all(case: Any, names: list[str], key: str, what: str, text: str) -> None:
-    held = case.store.current("sample")
-    fresh = [name for name in names if not (name in held and held[name].verdict)]
-    if fresh:
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"**{text}**", width="content")
-            picks.bulk_button(case, fresh, key, what)
+    huntpairs.show(case, result, reason)
 
 
 def _card(case: Any, trigger: Any, held: dict[str, Any], reason: str) -> None:
@@ -195,13 +187,8 @@ def _card(case: Any, trigger: Any, held: dict[str, Any], reason: str) -> None:
             )  # fmt: skip
             st.button(
                 "Inspect", key=f"hunt.look.{subject}", icon=":material/center_focus_strong:",
-                on_click=_inspect, args=(trigger.pair,),
+                on_click=huntpairs.inspect, args=(trigger.pair,),
             )  # fmt: skip
-
-
-def _inspect(pair: str) -> None:
-    st.query_params["pair"] = pair
-    st.session_state.pop(inspecting.NAMED, None)  # the page opens it even if it was open before
 
 
 def framed(case: Any, row: int) -> np.ndarray:

@@ -31,6 +31,8 @@ def choose(case: Any, ranking: Any) -> str | None:
     shown = st.query_params.get("pair") or (names[0] if names else None)
     if shown is not None and not st.query_params.get("pair"):
         st.query_params["pair"] = st.session_state[NAMED] = shown
+    if st.session_state.get("inspect.id", "").strip() != shown:
+        st.session_state["inspect.id"] = ""  # another picture was chosen since it was typed
     with slots[1]:
         key = f"inspect.pick.{source}.{shown}"
         at = names.index(shown) if shown in names else None

@@ -67,6 +67,7 @@ def _launch(case: Any) -> Any | None:
             st.text("Choose at least one label and one family.")
         if run is not None:
             live.watch(run, _progress)
+            live.resume_ended(run)
     return run
 
 

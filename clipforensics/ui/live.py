@@ -23,6 +23,16 @@ SHOWN = {
     "cancelled": ("Stopped", "gray", ":material/stop_circle:"),
 }
 """State of a run: word, colour, icon. Never the colour alone."""
+STOPPING = {
+    "repair": "Saves a checkpoint and ends; Resume goes on from it.",
+    "lab": "Saves a checkpoint and ends; written pictures are kept.",
+    "triggers": "Ends after the picture in hand; inspected pictures are kept, and Resume goes on.",
+    "invert": "Ends within ten steps; finished searches are kept, the one in hand is not.",
+    "scan": "Ends soon; embedded pairs and finished stages are kept, and a new scan goes on.",
+    "calibrate": "Ends soon; embedded pairs are kept.",
+    "demo": "Ends soon; finished stages are kept, and Try again goes on.",
+}
+"""What Stop does to a run, by its kind; each is ended by force when it does not follow."""
 
 
 def start(case_dir: Path, kind: str, config: Mapping[str, Any]) -> Any:
@@ -96,7 +106,7 @@ def stop_button(run: Any) -> None:
         asked = run.asked_to_stop
         if st.button(
             "Stopping…" if asked else "Stop", key=f"stop.{run.id}", disabled=asked,
-            icon=":material/stop:", help="Saves a checkpoint and ends; insists after 30 s.",
+            icon=":material/stop:", help=f"{STOPPING.get(run.kind, 'Ends.')} Insists after 30 s.",
         ):  # fmt: skip
             from clipforensics.jobs.runs import launcher
 
@@ -107,7 +117,7 @@ def stop_button(run: Any) -> None:
 
 
 def resume_button(run: Any, label: str = "Resume") -> None:
-    """Go on from the last checkpoint, in the same folder with the same settings."""
+    """Go on from what was kept, in the same folder with the same settings."""
     if not st.button(label, key=f"resume.{run.id}", icon=":material/resume:"):
         return
     from clipforensics.jobs.runs import launcher
@@ -118,6 +128,12 @@ def resume_button(run: Any, label: str = "Resume") -> None:
         shell.complain(problem)
         return
     st.rerun()
+
+
+def resume_ended(run: Any) -> None:
+    """Resume, where a run was stopped or failed and what it had finished is evidence."""
+    if run.status().state in ("cancelled", "failed"):
+        resume_button(run)
 
 
 def status_line(run: Any) -> None:
@@ -134,6 +150,8 @@ def status_line(run: Any) -> None:
         st.error(state.plain(status.message or "The run failed."), icon=":material/error:")
         if run.checkpoints():
             st.markdown("The checkpoints saved before that are kept, below.")
+    elif status.state == "cancelled" and status.message:
+        st.text(f"{status.message[0].upper()}{status.message[1:]}")
 
 
 def details(run: Any, open_log: bool = False) -> None:

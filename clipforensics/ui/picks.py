@@ -27,6 +27,8 @@ def pick_button(
 ) -> None:  # fmt: skip
     """Flag one sample, label or trigger as suspicious; shows the verdict that holds, if any.
 
+    Beside what is flagged stands a button that takes it back, in the same horizontal container.
+
     Args:
         case: whose log is written.
         kind: "sample", "label" or "trigger".
@@ -48,6 +50,8 @@ def pick_button(
         type="secondary", help=f"Flag this {kind} as suspicious",
         on_click=decide, args=(case, kind, [subject], PICKED, reason),
     )  # fmt: skip
+    if verdict == PICKED:
+        withdraw_button(case, kind, subject, key, "Take back" if label else "", type="tertiary")
 
 
 def verdict_buttons(case: Any, kind: str, subject: str, held: Any, key: str, reason: str) -> None:
@@ -74,23 +78,28 @@ def decide(
     st.toast(state.plain(f"{what}: {verdict}"), icon=ICONS[verdict])
 
 
-def withdraw(case: Any, kind: str, subject: str) -> None:
-    """Take back one subject's verdict by a new entry; the undo brings it back. Serves as callback."""
+def withdraw(case: Any, kind: str, subjects: Sequence[str]) -> None:
+    """Take back verdicts by new entries, as one group; the undo brings them back. For a callback."""
     try:
-        entries = case.store.withdraw(kind, [subject], state.reviewer())
+        entries = case.store.withdraw(kind, list(subjects), state.reviewer())
     except ForensicsError as problem:
         st.toast(state.plain(str(problem)), icon=":material/error:")
         return
-    said = f"Taken back: {kind} {subject}" if entries else f"Nothing holds for {subject}."
+    what = f"{kind} {subjects[0]}" if len(subjects) == 1 else f"{len(entries):,} {kind}s"
+    said = (
+        f"Taken back: {what}" if entries else f"Nothing to take back: no verdict on {what} holds."
+    )
     st.toast(state.plain(said), icon=":material/undo:")
 
 
-def withdraw_button(case: Any, kind: str, subject: str, key: str, **more: Any) -> None:
-    """Take back, as a button."""
+def withdraw_button(
+    case: Any, kind: str, subject: str, key: str, label: str = "Take back", **more: Any
+) -> None:
+    """Take back, as a button; without a label it is its icon."""
     st.button(
-        "Take back", key=f"{key}.withdraw.{kind}.{subject}", icon=":material/backspace:",
-        help=f"No verdict holds for this {kind} then; the log keeps both entries.",
-        on_click=withdraw, args=(case, kind, subject), **more,
+        label, key=f"{key}.withdraw.{kind}.{subject}", icon=":material/backspace:",
+        help=f"Take back: no verdict holds for this {kind} then; the log keeps both entries.",
+        on_click=withdraw, args=(case, kind, [subject]), **more,
     )  # fmt: skip
 
 
@@ -132,3 +141,26 @@ def bulk_button(case: Any, names: Sequence[str], key: str, what: str) -> None:
 def _answered(case: Any, names: Sequence[str], asked: str, what: str) -> None:
     st.session_state.pop(asked, None)
     decide(case, "sample", names, PICKED, reason=what)
+
+
+def bulk_done(case: Any, names: Sequence[str], key: str, what: str) -> None:
+    """How many of these samples are picked, and the undo of those that `bulk_button` picked at once.
+
+    Args:
+        case: whose log tells.
+        names: the samples that could be picked.
+        key: name of the button.
+        what: the reason that `bulk_button` gave in the log.
+    """
+    held = case.store.current("sample")
+    picked = [name for name in names if name in held and held[name].verdict == PICKED]
+    if not picked:
+        return
+    st.markdown(f"{ICONS[PICKED]} **{len(picked):,} picked**", width="content")
+    together = [name for name in picked if held[name].reason == what]
+    if together:
+        st.button(
+            "Undo", key=f"{key}.undo", icon=":material/undo:", type="tertiary",
+            help=f"Takes back the {len(together):,} that were picked together; the log keeps both.",
+            on_click=withdraw, args=(case, "sample", together),
+        )  # fmt: skip
