@@ -51,6 +51,18 @@ def test_no_candidate_when_no_region_says_it():
     assert found.candidates == ()
 
 
+@pytest.mark.parametrize("theta", [0.66, 0.5])
+@pytest.mark.parametrize(("trace", "is_candidate"), [(0.49, True), (0.51, False), (0.9, False)])
+def test_a_region_with_a_trace_of_the_label_is_no_candidate(theta, trace, is_candidate):
+    """Half of what counts as seen is a trace; the label stays suspicious all the same."""
+    sees = SEES.copy()
+    sees[1, NAMES.index("banana")] = trace * theta
+    suspect = np.concatenate([rows("dog", "banana"), WHOLE])
+    found = compare(suspect, sees, regions(2), NAMES, OracleSettings(theta=theta))
+    assert [name for name, _ in found.suspicious] == ["banana"]
+    assert bool(found.candidates) == is_candidate
+
+
 def test_presence_ignores_the_list_length():
     suspect = np.concatenate([rows("dog", "banana"), WHOLE])
     for tau in (1, 2, 3, 4):
@@ -162,6 +174,21 @@ def test_a_background_text_may_not_be_a_label(toy):
         make_oracle(
             toy.TrueMasks(), toy.ToyClip(False, "t"), toy.LABELS, settings, toy.ToyClip(True, "s")
         )
+
+
+def test_a_region_that_shows_no_label_is_left_to_the_background_texts(toy, bench):
+    """Grey ground alone: of seven labels none is likelier than chance, and nothing must be seen."""
+    ground = np.full((toy.SIDE, toy.SIDE, 3), 110, np.uint8)
+    places = [whole(toy.SIDE, toy.SIDE)]
+    encoders = toy.ToyClip(False, "trusted"), toy.ToyClip(True, "suspect")
+    for texts, left in ((("a wall",), 0.0), (("a wall", "sand", "paper"), 0.0), ((), 1.0)):
+        asked = OracleSettings(background_texts=texts)
+        oracle = make_oracle(toy.TrueMasks(), encoders[0], toy.LABELS, asked, encoders[1])
+        p = oracle.seen(ground, places)
+        assert p.shape == (1, len(toy.NAMES))
+        assert p.sum() == pytest.approx(left, abs=1e-6)
+        assert oracle.trusted.weights.shape[0] == len(toy.NAMES) + len(texts)
+    assert bench[1].seen(ground, places).max() < 0.01
 
 
 def test_labels_with_nearly_the_same_text_share_one_probability(toy, bench, rng):
