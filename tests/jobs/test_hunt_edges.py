@@ -12,11 +12,12 @@ from clipforensics.config.oracle import HuntSettings, VerifySettings
 from clipforensics.data.images import write_png
 from clipforensics.data.pairs import Pairs
 from clipforensics.errors import DataError
-from clipforensics.jobs.hunting import banking
-from clipforensics.jobs.hunting.examining import load_examiner
+from clipforensics.jobs.hunting import banking, examining
+from clipforensics.jobs.hunting.examining import inspect, is_screened, load_examiner, screen
 from clipforensics.jobs.hunting.triggers import hunt
 from clipforensics.jobs.runs.run_folder import Stopped
 from clipforensics.oracle.bank import Sighting
+from clipforensics.oracle.controls import Compared
 from clipforensics.oracle.verify import Verification
 
 SETTINGS = HuntSettings(top=12, detector="slof", verify=VerifySettings(n_screen=24, n_confirm=48))
@@ -125,3 +126,75 @@ def test_too_few_pictures_to_paste_on_are_one_sentence_that_fits_every_user_of_t
         len(examiner.clean)
     assert "paste test" not in str(problem.value)  # an inversion has none
     assert "inspected" not in str(problem.value)  # looking at fewer pairs gives none more
+
+
+def test_what_a_screen_depends_on_is_in_the_name_of_its_evidence(case, toy):
+    """Whatever could change its answer: both models, the segmenter, the settings, the pictures."""
+    examiner, row = load_examiner(case, SETTINGS), POISONS[0]
+    assert [one.screened.status for one in screen(case, row, examiner)] == ["verified"]
+    assert is_screened(case, row, load_examiner(case, SETTINGS))
+    oracle, verify = examiner.oracle, SETTINGS.verify
+    retrained = replace(oracle.trusted, encoder=toy.ToyClip(False, "trusted, retrained"))
+    masks = toy.TrueMasks()
+    masks.fingerprint = "other masks"
+    others = {
+        "suspect": {"suspect": replace(examiner.suspect, encoder=toy.ToyClip(True, "other"))},
+        "trusted": {"oracle": replace(oracle, trusted=retrained)},
+        "segmenter": {"oracle": replace(oracle, segmenter=masks)},
+        "clean rows": {"clean_rows": examiner.clean_rows[:-1]},
+        "their order": {"clean_rows": examiner.clean_rows[::-1]},
+        "theta": {
+            "settings": SETTINGS.model_copy(
+                update={"oracle": SETTINGS.oracle.model_copy(update={"theta": 0.6})}
+            )
+        },
+        "seed": {
+            "settings": SETTINGS.model_copy(
+                update={"verify": verify.model_copy(update={"seed": 1})}
+            )
+        },
+    }
+    for name, change in others.items():
+        assert not is_screened(case, row, replace(examiner, **change)), name
+    for name in ("data", "labels"):
+        before, case.fingerprints[name] = case.fingerprints[name], "other"
+        assert not is_screened(case, row, examiner), name
+        case.fingerprints[name] = before
+    assert not is_screened(case, row + 12, examiner)
+    assert is_screened(case, row, examiner)
+
+
+def test_an_inspection_is_made_anew_for_another_trusted_model_but_not_for_other_clean_rows(
+    case, toy, monkeypatch
+):
+    examiner, looks, real = load_examiner(case, SETTINGS), [], examining.find_triggers
+    monkeypatch.setattr(examining, "find_triggers", lambda *a: looks.append(1) or real(*a))
+    retrained = replace(examiner.oracle.trusted, encoder=toy.ToyClip(False, "retrained"))
+    for one, seen in (
+        (examiner, 1), (examiner, 1), (replace(examiner, clean_rows=()), 1),
+        (replace(examiner, oracle=replace(examiner.oracle, trusted=retrained)), 2),
+    ):  # fmt: skip
+        inspect(case, POISONS[0], one)
+        assert len(looks) == seen
+
+
+@pytest.mark.parametrize(("agreed", "stands"), [(0.93, True), (0.91, False), (0.6, False)])
+def test_what_sightings_share_yields_only_to_a_crop_that_flips_clearly_more(
+    agreed, stands, case, monkeypatch, rng
+):
+    """The crops around it flip .97, and none is large."""
+    monkeypatch.setattr(
+        banking, "verify",
+        lambda crop, label, *_, **__: figures(label, agreed if len(crop.mask) <= 5 else 0.97),
+    )  # fmt: skip
+    monkeypatch.setattr(banking, "against_controls", lambda *_: Compared(0.01, 100, 0, 40))
+    planted, seen = rng.integers(0, 256, (5, 5, 3), dtype=np.uint8), []
+    for i in range(8):
+        picture = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        picture[26:31, 26:31] = planted
+        shift = np.eye(1, 8, dtype=np.float32)[0]
+        box = (14 - i % 3, 14 - i % 2, 32, 32)
+        seen.append(Sighting(f"{i:03d}", "banana", box, picture, shift, figures()))
+    (made,) = banking.make_bank(load_examiner(case, SETTINGS), seen, lambda *_: None, lambda: False)
+    assert made.consensus == stands
+    assert made.figures.flip_rate == (agreed if stands else 0.97)
