@@ -1,4 +1,4 @@
-"""Rows that are nearly the same: pictures by their embeddings, captions by their words.
+"""Rows that are the same or nearly so: pictures by their embeddings, captions by their words.
 
 Copies hide from a local-density score, so groups are listed on their own, and may be collapsed to
 one row each before scoring.
@@ -7,7 +7,7 @@ one row each before scoring.
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int64
@@ -19,13 +19,18 @@ from clipforensics.errors import RunError
 LEAST_COSINE = 0.97
 LEAST_PICTURES = 20  # near-identical pictures of one caption that are worth a look
 LEAST_LABELS = 3  # different labels that captions of one picture must name to be worth a look
+LEAST_CAPTIONS = 3  # different captions of one very picture that are worth a look
+MOST_CAPTIONED = (
+    0.5  # share of rows; beyond it, several captions a picture are how the data is made
+)
 ONE_CAPTION, MANY_LABELS = "many copies, one caption", "one picture, many labels"
+MANY_CAPTIONS = "exact copies, many captions"
 NEAR, EXACT_ROWS, ROWS = 15, 50_000, 16_384
 
 
 @dataclass(frozen=True)
 class Group:
-    """Nearly the same pictures.
+    """The same picture, or nearly.
 
     Attributes:
         rows: int64, ascending.
@@ -34,6 +39,8 @@ class Group:
         labels: how many different labels their captions name.
         agreed: share of the captions naming any label that name the most frequent one; 1 when
             none names any.
+        telling: whether all rows are one very picture, and so many captions for it are unusual
+            in this data.
     """
 
     rows: np.ndarray
@@ -41,17 +48,22 @@ class Group:
     caption: str
     labels: int
     agreed: float
+    telling: bool = False
 
     @property
     def striking(self) -> str:
         """Why it is worth a look, or an empty string.
 
-        Many wordings of one label are honest. Captions that name at least three labels, none of
-        them in more than half, disagree about what the picture shows.
+        Many wordings of one label for nearly the same pictures are honest. Captions that name at
+        least three labels, none of them in more than half, disagree about what the picture shows.
+        Exact copies under several captions are how a chosen picture is taught a wrong label; the
+        captions may all agree on it.
         """
         if len(self.rows) >= LEAST_PICTURES and self.captions == 1:
             return ONE_CAPTION
-        return MANY_LABELS if self.labels >= LEAST_LABELS and self.agreed <= 0.5 else ""
+        if self.labels >= LEAST_LABELS and self.agreed <= 0.5:
+            return MANY_LABELS
+        return MANY_CAPTIONS if self.telling and self.captions >= LEAST_CAPTIONS else ""
 
 
 def near_copies(
@@ -119,7 +131,10 @@ def near_copies(
 
 
 def picture_groups(
-    copies: Copies, captions: Sequence[str], named_in: Callable[[str], Sequence[str]]
+    copies: Copies,
+    captions: Sequence[str],
+    named_in: Callable[[str], Sequence[str]],
+    exact: Copies | None = None,
 ) -> list[Group]:
     """Groups of two or more rows with what their captions say, striking ones first, then by size.
 
@@ -127,18 +142,36 @@ def picture_groups(
         copies: which rows are nearly the same.
         captions: one a row.
         named_in: the labels that a caption names, each once.
+        exact: which rows are exactly the same. Those with many captions are groups of their own,
+            also inside a larger one, unless most rows are such: then each picture of the data has
+            several captions, and that tells nothing.
+
+    Source:
+        One picture under many captions is targeted data poisoning: Carlini and Terzis, ICLR 2022.
+        The numbers are our choice.
     """
-    found = []
-    for rows in copies.groups():
-        said: dict[str, list[int]] = {}
-        for row in rows:
-            said.setdefault(plain_caption(captions[int(row)]), []).append(int(row))
-        often = max(said.values(), key=len)
-        named = [some for row in rows if (some := named_in(captions[int(row)]))]
-        times = Counter(label for some in named for label in some)
-        agreed = max(times.values()) / len(named) if named else 1.0
-        found.append(Group(np.sort(rows), len(said), captions[often[0]], len(times), agreed))
-    return sorted(found, key=lambda one: (not one.striking, -len(one.rows)))
+    near = [_group(rows, captions, named_in) for rows in copies.groups()]
+    same = [_group(rows, captions, named_in) for rows in (exact.groups() if exact else ())]
+    several = sum(len(one.rows) for one in same if one.captions > 1)
+    if several <= MOST_CAPTIONED * len(captions):
+        own = [replace(one, telling=True) for one in same if one.captions >= LEAST_CAPTIONS]
+        listed = {tuple(one.rows) for one in own}
+        near = own + [one for one in near if tuple(one.rows) not in listed]
+    return sorted(near, key=lambda one: (not one.striking, -len(one.rows)))
+
+
+def _group(
+    rows: np.ndarray, captions: Sequence[str], named_in: Callable[[str], Sequence[str]]
+) -> Group:
+    """What the captions of these rows say."""
+    said: dict[str, list[int]] = {}
+    for row in rows:
+        said.setdefault(plain_caption(captions[int(row)]), []).append(int(row))
+    often = max(said.values(), key=len)
+    named = [some for row in rows if (some := named_in(captions[int(row)]))]
+    times = Counter(label for some in named for label in some)
+    agreed = max(times.values()) / len(named) if named else 1.0
+    return Group(np.sort(rows), len(said), captions[often[0]], len(times), agreed)
 
 
 def caption_groups(captions: Sequence[str], least: int = 2) -> list[np.ndarray]:

@@ -7,7 +7,7 @@ import numpy as np
 import streamlit as st
 
 from clipforensics.config.detect import DETECTOR_TITLES, MANY_SCALES, ReferenceSettings
-from clipforensics.detect.groups import MANY_LABELS, ONE_CAPTION
+from clipforensics.detect.groups import MANY_CAPTIONS, MANY_LABELS, ONE_CAPTION
 from clipforensics.ui import (
     evidencecharts,
     gallery,
@@ -149,11 +149,13 @@ def duplicates(case: Any) -> None:
     st.text(
         f"{found['groups']:,} groups of {found['rows']:,} pictures (cosine "
         f"{found['least_cosine']:g} or more). Copies hide from a density score: they are each "
-        "other's neighbours. Many wordings are natural; worth a look are many copies with one "
-        "caption, and captions of one picture that name different labels."
+        "other's neighbours. Many wordings for nearly the same are natural; worth a look are many "
+        "copies with one caption, captions of one picture that name different labels, and exact "
+        "copies under several captions, which teach the model one picture by heart."
     )
-    # scans of older versions called many wordings striking, too
-    striking = [one for one in found["shown"] if one["striking"] in (ONE_CAPTION, MANY_LABELS)]
+    # scans of older versions called many wordings of near copies striking, too
+    reasons = (ONE_CAPTION, MANY_LABELS, MANY_CAPTIONS)
+    striking = [one for one in found["shown"] if one["striking"] in reasons]
     for one in striking[:GROUPS]:
         rows = [row for name in one["examples"] if (row := scanned.row_of(case, name)) is not None]
         named = [name for name, _ in labels_named(case, np.array(rows, np.int64))][:ROWS]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from clipforensics.config.detect import DensitySettings, ReferenceSettings
-from clipforensics.detect.embeddings import unit_rows
+from clipforensics.detect.embeddings import find_copies, unit_rows
 from clipforensics.detect.groups import caption_groups, near_copies, picture_groups
 from clipforensics.detect.reference import score_each
 from clipforensics.errors import RunError
@@ -73,6 +73,44 @@ def test_other_words_for_one_picture_are_not_striking(copied, words):
     (group,) = picture_groups(near_copies(copied), captions, named_in)
     assert group.captions == 31
     assert group.striking == ""
+
+
+@pytest.fixture
+def taught(copied, rng):
+    """Among `copied`, ten exact copies of one of the 31 near ones, with captions of one label."""
+    x = np.vstack([copied, copied[[7] * 10]])
+    captions = [f"a cat, wording {i}" for i in range(130)]
+    captions += [f"a dog, wording {i % 5}" for i in range(10)]
+    return x, captions
+
+
+def test_one_very_picture_under_many_captions_is_a_group_of_its_own(taught):
+    x, captions = taught
+    captions[7] = "a dog, wording 0"
+    exact = find_copies(x, normalize=True)
+    first, near = picture_groups(near_copies(x), captions, named_in, exact)
+    assert first.rows.tolist() == [7, *range(130, 140)]
+    assert (first.captions, first.labels, first.agreed) == (5, 1, 1.0)
+    assert first.striking == "exact copies, many captions"
+    assert (len(near.rows), near.striking) == (41, "")
+
+
+@pytest.mark.parametrize("wordings", [1, 2])
+def test_a_picture_saved_twice_is_not_striking(taught, wordings):
+    x, captions = taught
+    captions = [*captions[:130], *(f"a cat, wording {i % wordings}" for i in range(10))]
+    captions[7] = captions[130]
+    exact = find_copies(x, normalize=True)
+    assert {one.striking for one in picture_groups(near_copies(x), captions, named_in, exact)} == {
+        ""
+    }
+
+
+def test_data_with_several_captions_a_picture_has_no_striking_copies(rng):
+    x = np.repeat(rng.normal(size=(40, 16)), 5, axis=0)
+    captions = [f"a cat, wording {i}" for i in range(200)]
+    groups = picture_groups(near_copies(x), captions, named_in, find_copies(x, normalize=True))
+    assert [(len(one.rows), one.captions, one.striking) for one in groups] == [(5, 5, "")] * 40
 
 
 def named_in(caption):

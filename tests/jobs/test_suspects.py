@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from clipforensics.jobs.scanning.suspects import suspected_labels
+from clipforensics.jobs.scanning.suspects import duplicates, suspected_labels
 
 
 def made_case(captions):
@@ -73,3 +73,20 @@ def test_copies_do_not_vote_twice(rng):
     case = made_case(captions + ["a banana"] * 60)
     found = suspected_labels(case, {"scales": np.append(score, np.full(60, 9.0))})
     assert found["labels"] == []
+
+
+def test_copies_of_a_targeted_picture_are_listed_apart_though_all_name_one_label(rng):
+    x = rng.normal(size=(120, 16)).astype(np.float32)
+    x[100:110] = x[99]
+    x[110:] = x[99] + 0.01 * rng.normal(size=(10, 16))
+    captions = [f"a car in scene {row}" for row in range(100)]
+    captions += [f"a dog in wording {row % 4}" for row in range(20)]
+    captions[99] = "a dog in wording 9"
+    near = np.argsort(-(x @ x.T) + 1e9 * np.eye(120), axis=1, kind="stable")[:, :15]
+    found = duplicates(made_case(captions), np.arange(120), x, near)
+    assert (found["groups"], found["rows"]) == (1, 21)
+    first, rest = found["shown"]
+    assert (first["rows"], first["captions"], first["labels"]) == (11, 5, 1)
+    assert first["striking"] == "exact copies, many captions"
+    assert set(first["examples"]) <= {f"p{row:04d}" for row in range(99, 110)}
+    assert (rest["rows"], rest["striking"]) == (21, "")

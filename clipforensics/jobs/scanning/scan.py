@@ -238,7 +238,8 @@ def _summary(
 def _kept(case: Case, settings: ScanSettings, summary: dict[str, Any]) -> dict[str, Any]:
     """Keep the first summary of these settings: later ones only read what it made."""
     asked = settings.model_dump(mode="json", exclude={"device"})
-    key = {"embeddings": embedding_dir(case).name, "settings": digest(asked)}
+    # a scan of an older version did not look for exact copies: it is made again
+    key = {"embeddings": embedding_dir(case).name, "settings": digest(asked), "exact_copies": True}
     folder = evidence_dir(case, "scan", key)
     if is_made(folder):
         ask_again(folder)

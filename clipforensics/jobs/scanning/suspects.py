@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from clipforensics.cases.case import Case
+from clipforensics.detect.embeddings import find_copies
 from clipforensics.detect.groups import (
     LEAST_COSINE,
     caption_groups,
@@ -159,7 +160,8 @@ def duplicates(case: Case, rows: np.ndarray, x: np.ndarray, near: np.ndarray) ->
         near: their whole-set neighbours, as rows of x.
 
     Returns:
-        `least_cosine`, `groups` and `rows` (how many there are), `shown` (records of the first:
+        `least_cosine`, `groups` and `rows` (how many there are, exact copies in a larger group not
+        counted again), `shown` (records of the first:
         `rows`, `captions`, `caption`, `labels`, `striking`, `examples`), `repeated_captions` (how many occur
         more than once) and `most_repeated` (how often the first one does).
     """
@@ -171,11 +173,11 @@ def duplicates(case: Case, rows: np.ndarray, x: np.ndarray, near: np.ndarray) ->
         "most_repeated": len(repeated[0]) if repeated else 0,
     }  # fmt: skip
     try:
-        groups = picture_groups(
-            near_copies(x, near), [captions[row] for row in rows], case.labels.named_in
-        )
+        alike = near_copies(x, near)
     except DataError:
         return record
+    own = [captions[row] for row in rows]
+    groups = picture_groups(alike, own, case.labels.named_in, find_copies(x, normalize=True))
     shown = [
         {
             "rows": len(one.rows), "captions": one.captions, "caption": one.caption,
@@ -184,5 +186,5 @@ def duplicates(case: Case, rows: np.ndarray, x: np.ndarray, near: np.ndarray) ->
         }
         for one in groups[:SHOWN]
     ]  # fmt: skip
-    found = {"groups": len(groups), "rows": sum(len(one.rows) for one in groups), "shown": shown}
-    return record | found
+    sizes = [len(one) for one in alike.groups()]
+    return record | {"groups": len(sizes), "rows": sum(sizes), "shown": shown}
