@@ -12,7 +12,15 @@ from clipforensics.cli.cases import reference_settings
 from clipforensics.cli.output import Json, answer, progress_line
 from clipforensics.config.detect import DETECTORS, DensitySettings, ReferenceSettings
 from clipforensics.config.settings import digest, parse
-from clipforensics.errors import DataError
+from clipforensics.errors import ConfigError, DataError
+
+ARCHIVE = b"PK"
+UNFINISHED = 8  # zero rows in a row at a file's end that no honest picture leaves
+TAIL = 4096  # rows looked at together, from the end
+UNLIKE = (
+    "These clean rows are of another kind than the scored ones, by more than poison explains: the "
+    "rates hold for such rows, and promise nothing here. Take clean rows from the same source."
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -43,8 +51,8 @@ def score(
 
     x = read_embeddings(embeddings)
     check_out(out, [embeddings, *([clean] if clean else [])])
-    sound = None if clean is None else read_clean(clean, x.shape, false_rate)
     reference = reference_settings(reference_size, draws, seed, normalize)
+    sound = None if clean is None else read_clean(clean, x.shape, false_rate, normalize)
     density = parse(DensitySettings, {"k": k})
     asked = {"detector": detector, "density": density.model_dump(mode="json"),
              "reference": reference.model_dump(mode="json"), "version": __version__}  # fmt: skip
@@ -79,50 +87,70 @@ def _cut(
     density: DensitySettings,
     reference: ReferenceSettings,
 ) -> dict[str, Any]:
-    """The cut that the different clean rows give, and what it flags."""
+    """The cut that the clean rows give, and what it flags."""
     from clipforensics.detect.clean import score_clean
-    from clipforensics.detect.embeddings import find_copies
     from clipforensics.detect.thresholds import count_flagged, cut_from_clean, unlike
 
-    different = clean[find_copies(clean, reference.normalize).first]
-    found = score_clean(x, different, detector, density, reference)
-    made = cut_from_clean(found, false_rate)
+    found = score_clean(x, clean, detector, density, reference)
+    made, odd = cut_from_clean(found, false_rate), unlike(found, own)
     return {
         "cut": made.cut, "false_rate": made.false_rate, "false_rate_high": made.high,
         "clean": made.clean, "expected": made.expected(len(own))[0],
-        "flagged": count_flagged(own, made.cut), "same_kind": unlike(found, own) is None,
+        "flagged": count_flagged(own, made.cut), "same_kind": odd is None,
+        **({} if odd is None else {"warning": UNLIKE}),
     }  # fmt: skip
 
 
-def read_clean(path: Path, shape: tuple[int, ...], false_rate: float) -> np.ndarray:
-    """Clean rows, and whether a cut can be taken from them, before hours of work.
+def read_clean(
+    path: Path, shape: tuple[int, ...], false_rate: float, normalize: bool = False
+) -> np.ndarray:
+    """Different clean rows, if a cut can be taken from them: told before hours of work.
 
     Raises:
-        DataError: no table, of another width than the embeddings, or not finite.
-        ConfigError: too few rows for this rate, or no rate.
+        DataError: no table, of another width than the embeddings, not finite, or (if normalize)
+            a zero row.
+        ConfigError: too few different rows for this rate, or no rate.
     """
-    from clipforensics.detect.embeddings import check_embeddings
+    from clipforensics.detect.embeddings import check_embeddings, find_copies
     from clipforensics.detect.thresholds import cut_from_clean
 
     clean = read_embeddings(path)
-    check_embeddings(clean)
+    check_embeddings(clean, normalize)
     if clean.shape[1:] != shape[1:]:
         raise DataError(
             f"{path} has {clean.shape[1]} numbers a row, the embeddings {shape[-1]}. "
             "Embed both with the same model."
         )
-    cut_from_clean(np.arange(float(len(clean))), false_rate)
-    return clean
+    different = clean[find_copies(clean, normalize).first]
+    try:
+        cut_from_clean(np.arange(float(len(different))), false_rate)
+    except ConfigError as problem:
+        if len(different) == len(clean):
+            raise
+        raise ConfigError(
+            f"Of the {len(clean):,} rows of {path} {len(different):,} differ, and copies tell "
+            f"nothing new: {problem}"
+        ) from None
+    return different
 
 
 def read_embeddings(path: Path) -> np.ndarray:
     """Memory-map a .npy file without unpickling anything.
 
     Raises:
-        DataError: missing, damaged, still being written, or not a table of numbers.
+        DataError: missing, damaged, still being written, or not one table of numbers. A file that
+            was laid out before it was filled ends in zero rows; a few, or some elsewhere, are
+            pictures without a direction, and pass.
     """
     if not path.is_file():
         raise DataError(f"No embeddings at {path}. Give a .npy file of shape [n, d].")
+    with path.open("rb") as file:
+        start = file.read(len(ARCHIVE))
+    if start == ARCHIVE:  # numpy would open it as such, and leave a damaged one open
+        raise DataError(
+            f"{path} is an archive of arrays (.npz), not one .npy table. Save the table of "
+            "embeddings alone, with numpy.save."
+        )
     try:
         x = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError, SyntaxError) as problem:
@@ -135,7 +163,25 @@ def read_embeddings(path: Path) -> np.ndarray:
             f"{path} holds {held:,} bytes where its header says {said:,}: it is still being "
             "written, or damaged. Save it again."
         )
+    empty = zeros_at_the_end(x) if x.ndim == 2 else 0
+    if empty >= UNFINISHED:
+        raise DataError(
+            f"The last {empty:,} of {len(x):,} rows of {path} are all zero: it looks unfinished. "
+            "Score it when it is whole, or save it without these rows."
+        )
     return x
+
+
+def zeros_at_the_end(x: np.ndarray) -> int:
+    """How many rows at the end of a table [n, d] are zero; reads only these and the block before."""
+    from clipforensics.detect.embeddings import release
+
+    for stop in range(len(x), 0, -TAIL):
+        filled = np.flatnonzero(np.asarray(x[max(0, stop - TAIL) : stop]).any(axis=1))
+        release(x)
+        if len(filled):
+            return len(x) - max(0, stop - TAIL) - int(filled[-1]) - 1
+    return len(x)
 
 
 def file_version(path: Path) -> list[int | str]:

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
-from clipforensics.cli.score import read_embeddings
+from clipforensics.cli.score import read_embeddings, zeros_at_the_end
 from clipforensics.cli.score import score as score_file
 from clipforensics.config.detect import DensitySettings, ReferenceSettings
 from clipforensics.detect import reference
@@ -75,6 +75,38 @@ def test_a_killed_score_goes_on_where_it_was(tmp_path, rng, monkeypatch, capsys)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.parquet", "x.npy"]
 
 
+@pytest.mark.parametrize("kept", [None, 300])
+def test_an_archive_under_the_name_of_a_table_is_refused(tmp_path, rng, kept):
+    np.savez(tmp_path / "x.npz", images=rng.normal(size=(50, 8)))
+    (tmp_path / "x.npy").write_bytes((tmp_path / "x.npz").read_bytes()[:kept])
+    said = r"x.npy is an archive of arrays \(.npz\), not one .npy table"
+    with pytest.raises(DataError, match=said):  # a file left open would warn, and fail
+        read_embeddings(tmp_path / "x.npy")
+
+
+@pytest.mark.parametrize(("rows", "filled"), [(6000, 3000), (6000, 5990), (5000, 0)])
+def test_a_file_laid_out_and_half_filled_is_refused(tmp_path, rng, rows, filled):
+    x = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.float32, (rows, 8))
+    x[:filled] = rng.normal(size=(filled, 8))
+    x.flush()
+    with pytest.raises(DataError, match=f"The last {rows - filled:,} of {rows:,} rows .* unfinish"):
+        read_embeddings(tmp_path / "x.npy")
+
+
+def test_a_few_zero_rows_pass(tmp_path, rng):
+    x = rng.normal(size=(50, 8))
+    x[[3, 20, *range(22, 40), *range(43, 50)]] = 0
+    np.save(tmp_path / "x.npy", x)
+    np.testing.assert_array_equal(read_embeddings(tmp_path / "x.npy"), x)
+
+
+@pytest.mark.parametrize("zeros", [0, 1, 4095, 4096, 4097, 9000])
+def test_zero_rows_at_the_end_are_counted_over_blocks(zeros):
+    x = np.ones((9000, 2), np.float32)
+    x[9000 - zeros :] = 0
+    assert zeros_at_the_end(x) == zeros
+
+
 def test_objects_are_never_unpickled(tmp_path):
     np.save(tmp_path / "x.npy", np.array([{}, {}], dtype=object), allow_pickle=True)
     with pytest.raises(DataError, match="is no complete .npy table"):
@@ -91,6 +123,7 @@ def test_objects_are_never_unpickled(tmp_path):
         ("o.parquet", "wide.npy", 0.5, "has 9 numbers a row, the embeddings 8"),
         ("o.parquet", "clean.npy", 2, "false_rate=2 is not between 0 and 1"),
         ("o.parquet", "clean.npy", 0.001, "needs at least 999 clean rows, got 20"),
+        ("o.parquet", "same.npy", 0.01, "the 500 rows of .*same.npy 1 differ.* rows, got 1."),
     ],
 )
 def test_what_would_fail_after_hours_is_refused_before(
@@ -98,6 +131,7 @@ def test_what_would_fail_after_hours_is_refused_before(
 ):
     for name, width in (("x", 8), ("clean", 8), ("wide", 9)):
         np.save(tmp_path / f"{name}.npy", rng.normal(size=(20, width)))
+    np.save(tmp_path / "same.npy", np.ones((500, 8)))
     monkeypatch.setattr(reference, "score_each", None)
     before = {path: path.read_bytes() for path in tmp_path.glob("*.npy")}
     with pytest.raises(ForensicsError, match=said):
@@ -106,3 +140,11 @@ def test_what_would_fail_after_hours_is_refused_before(
             false_rate=rate,
         )  # fmt: skip
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize(("shift", "warned"), [(0.0, False), (5.0, True)])
+def test_unlike_clean_rows_are_said_to_promise_nothing(tmp_path, rng, capsys, shift, warned):
+    np.save(tmp_path / "x.npy", rng.normal(size=(400, 8)))
+    np.save(tmp_path / "clean.npy", rng.normal(size=(200, 8)) + shift)
+    score_file(tmp_path / "x.npy", "kdist", tmp_path / "o.parquet", clean=tmp_path / "clean.npy")
+    assert ("promise nothing here" in capsys.readouterr().out) == warned
