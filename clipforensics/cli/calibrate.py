@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 
 from clipforensics.cli.cases import CaseDir, reference_settings
@@ -11,6 +12,11 @@ from clipforensics.config.detect import CASE_DETECTORS, DensitySettings
 from clipforensics.config.scan import CleanSettings
 from clipforensics.config.settings import parse
 from clipforensics.errors import ConfigError
+
+UNLIKE = (
+    "These clean pairs are of another kind than the case's, by more than poison explains: the rates "
+    "hold for such pairs, and promise nothing here. Take clean pairs from the same source."
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -54,8 +60,10 @@ def calibrate(
     if not 0 < false_rate < 1:
         raise ConfigError(f"false_rate={false_rate} is not between 0 and 1. Choose one that is.")
     opened, tell = Case.open(case), progress_line()
+    sound = clean_pairs(opened, parse(CleanSettings, given))[0]
+    cut_from_clean(np.arange(float(len(sound))), false_rate)  # too few are told before the work
     if detector is None:
-        detector = best_detector(clean_pairs(opened, parse(CleanSettings, given))[0])
+        detector = best_detector(sound)
     settings = parse(CleanSettings, {**given, "detector": detector})
     found = run(opened, settings, tell, never)
     made = cut_from_clean(found.values, false_rate)
@@ -67,5 +75,5 @@ def calibrate(
         "detector": detector, "cut": made.cut, "false_rate": made.false_rate, "false_rate_high": made.high,
         "clean": made.clean, "clean_flagged": made.alarms, "pairs": len(own),
         "expected": expected, "expected_high": high, "flagged": int((own >= made.cut).sum()),
-        "same_kind": odd is None, **found.about,
+        "same_kind": odd is None, **({} if odd is None else {"warning": UNLIKE}), **found.about,
     }, json)  # fmt: skip

@@ -129,25 +129,28 @@ def _start(
             name: forms.widget(CleanSettings, name, key=f"clean.{name}")
             for name in ("data", "image_root")
         }
-        if given["data"] is None and case.test is not None:
-            _captions_missing(case, detector)
+        refused = _cannot(case, detector) if given["data"] is None else None
+        if refused is not None:
+            st.text(refused)
         config = {
             **given, "detector": detector, "density": density.model_dump(mode="json"),
             "reference": reference.model_dump(mode="json"),
         }  # fmt: skip
-        live.start_button("Score clean pairs", case.dir, "calibrate", config, "clean.start")
+        live.start_button(
+            "Score clean pairs", case.dir, "calibrate", config, "clean.start", refused
+        )
     if run is not None and run.status().state != "succeeded":
         live.watch(run, _progress)
 
 
-def _captions_missing(case: Any, detector: str) -> None:
-    """Say before a start what the detector needs and the test set lacks."""
-    from clipforensics.jobs.scanning.calibrating import check_captions
+def _cannot(case: Any, detector: str) -> str | None:
+    """What the detector needs and the test set lacks, before a start; None when it can be read."""
+    from clipforensics.jobs.scanning.calibrating import check_captions, clean_pairs
 
     try:
-        check_captions(case.test, detector)
+        check_captions(clean_pairs(case, CleanSettings())[0], detector)
     except ForensicsError as problem:
-        st.text(str(problem))
+        return str(problem)
 
 
 def _progress(run: Any) -> None:

@@ -57,13 +57,21 @@ def latest(case_dir: Path, *kinds: str) -> Any | None:
 
 
 def start_button(
-    label: str, case_dir: Path, kind: str, config: Mapping[str, Any], key: str
+    label: str,
+    case_dir: Path,
+    kind: str,
+    config: Mapping[str, Any],
+    key: str,
+    refused: str | None = None,
 ) -> None:
-    """The page's primary action: start this run. A complaint is shown in its place."""
+    """The page's primary action: start this run. A complaint is shown in its place.
+
+    `refused` says why it cannot start; the button is then grey.
+    """
     busy = [run for run in runs(case_dir, kind) if run.status().active]
     if st.button(
-        label, type="primary", key=key, icon=":material/play_arrow:", disabled=bool(busy),
-        help="A run of this kind is active." if busy else None,
+        label, type="primary", key=key, icon=":material/play_arrow:",
+        disabled=bool(busy or refused), help="A run of this kind is active." if busy else refused,
     ):  # fmt: skip
         try:
             start(case_dir, kind, config)

@@ -65,6 +65,16 @@ def test_clean_pairs_are_scored_by_a_run_with_the_settings_on_screen(at, case, l
     assert run.config["data"] is None  # the test set
 
 
+def test_clean_pairs_without_captions_cannot_be_started_by_both(at, launched):
+    at.segmented_control(key="cut.by").set_value("Clean pairs").run()
+    assert not at.button(key="clean.start").disabled
+    at.selectbox(key="detector").set_value("clip").run()
+    assert at.button(key="clean.start").disabled
+    assert any("clean pairs have no caption, which" in one.value for one in at.text)
+    at.text_input(key="clean.data").set_value("elsewhere.csv").run()
+    assert not at.button(key="clean.start").disabled
+
+
 @pytest.fixture
 def calibrated(case):
     """The 40 test pictures as the clean reference of the default ranking."""

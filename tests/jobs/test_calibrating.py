@@ -89,6 +89,28 @@ def test_the_command_says_what_is_expected_and_what_is_flagged(case, capsys):
     assert said["expected"] == pytest.approx(40 * 4 / 41)
 
 
+def test_the_command_says_that_unlike_pairs_promise_nothing(case, capsys, monkeypatch):
+    from clipforensics.cli.app import main
+    from clipforensics.detect import thresholds
+
+    monkeypatch.setattr(thresholds, "unlike", lambda *given: thresholds.Unlike(0.1, 0.5))
+    with pytest.raises(SystemExit):
+        main(["calibrate", str(case.dir), "--data", case.settings.data, "--detector", "lof",
+              "--k", "4", "--reference-size", "16", "--false-rate", "0.1"])  # fmt: skip
+    assert "of another kind than the case's" in capsys.readouterr().out
+
+
+def test_too_few_clean_pairs_are_told_before_the_work(case, capsys, monkeypatch):
+    from clipforensics.cli.app import main
+    from clipforensics.jobs.scanning import calibrating
+
+    monkeypatch.setattr(calibrating, "calibrate", None)
+    with pytest.raises(SystemExit) as end:
+        main(["calibrate", str(case.dir), "--data", case.settings.data])
+    assert end.value.code == 2
+    assert "needs at least 99 clean rows, got 40" in capsys.readouterr().err
+
+
 def test_other_pictures_under_the_same_names_are_another_reference(case, tmp_path):
     from PIL import Image
 
