@@ -1,5 +1,8 @@
 """What an inversion is fitted to and what it is measured on have no picture in common."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -45,3 +48,29 @@ def test_no_picture_is_both_fitted_to_and_measured_on(n, pictures, held_out, siz
 def test_too_few_of_either_are_one_sentence():
     with pytest.raises(DataError, match="to fit and 8 to measure, got 10 and 3"):
         inverter(15, 80, 24).parts("dog")
+
+
+def test_what_an_inversion_depends_on_is_in_its_key():
+    """Both models, the pictures and their order, the settings of the search; not the verdict's."""
+    case = SimpleNamespace(
+        fingerprints={"data": "d", "labels": "l"}, pairs=SimpleNamespace(ids=tuple("abcdef"))
+    )
+    one, two = (
+        Judge(SimpleNamespace(fingerprint=name), LABELS, np.eye(2, dtype=np.float32))  # pyright: ignore
+        for name in ("one", "two")
+    )
+    made = Inverter(case, InversionSettings(), one, two, {}, (0, 2, 4))  # pyright: ignore
+    key = made.key("dog", "mask")
+    others = [
+        replace(made, suspect=two), replace(made, trusted=one), replace(made, clean_rows=(0, 2)),
+        replace(made, clean_rows=(2, 0, 4)), replace(made, clean_rows=(0, 2, 5)),
+        *(replace(made, settings=InversionSettings(**{name: value})) for name, value in (
+            ("steps", 20), ("batch", 8), ("rate", 0.2), ("pictures", 60), ("held_out", 40),
+            ("weight", 2.0), ("reached", 0.9), ("seed", 1),
+        )),
+    ]  # fmt: skip
+    keys = [key, made.key("cat", "mask"), made.key("dog", "warp")]
+    keys += [other.key("dog", "mask") for other in others]
+    assert len({str(sorted(one.items())) for one in keys}) == len(keys)
+    judged = replace(made, settings=InversionSettings(anomaly_limit=4.0, labels=("dog",)))
+    assert judged.key("dog", "mask") == key
