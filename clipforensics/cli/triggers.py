@@ -10,6 +10,13 @@ from clipforensics.config.oracle import HuntSettings
 from clipforensics.config.settings import parse
 
 SHOWN = 10
+KINDS = {
+    "victims": "carry a trigger, and the caption names its label",
+    "carriers": "carry a trigger, and the caption does not name its label",
+    "probable": "a weaker sign, looked for where no trigger is verified: the caption names what the "
+    "suspect says and the trusted model sees nowhere",
+}
+"""Pairs that a hunt names, and why."""
 
 
 def register(app: typer.Typer) -> None:
@@ -39,8 +46,8 @@ def _lines(result: dict[str, Any]) -> dict[str, str]:
     """The verdict, one line for each trigger, and what was counted."""
     verified, rejected = len(result["triggers"]), len(result["rejected"])
     lines = {
-        "verdict": f"{verified:,} verified {'trigger' if verified == 1 else 'triggers'}, {rejected:,} "
-        f"candidates rejected, in {result['inspected']:,} inspected pictures"
+        "verdict": f"{_counted(verified, 'verified trigger')}, {_counted(rejected, 'candidate')} "
+        f"rejected, in {_counted(result['inspected'], 'inspected picture')}"
     }
     if not verified:
         lines["verdict"] += ". That is no proof of innocence: see also `clipforensics invert`"
@@ -49,12 +56,16 @@ def _lines(result: dict[str, Any]) -> dict[str, str]:
         lines[f"trigger {i}"] = (
             f"makes the suspect say {one['label']}: flips {one['flip_rate']:.1%} of n = {one['n']:,} "
             f"(95 % {low:.1%} to {high:.1%}), on the trusted model {one['flip_rate_trusted']:.1%}; "
-            f"seen in {len(one['pairs']):,} pictures, first {one['pair']} at {one['box']}"
+            f"seen in {_counted(len(one['pairs']), 'picture')}, first {one['pair']} at {one['box']}"
         )
     for one in result["affected_labels"]:
-        lines[f"label {one['label']}"] = f"{one['victims']:,} victims"
-    for kind in ("victims", "carriers", "probable"):
+        lines[f"label {one['label']}"] = _counted(one["victims"], "victim")
+    for kind, meaning in KINDS.items():
         names = result[kind]
         some = ", ".join(names[:SHOWN]) + (", … (all: --json)" if len(names) > SHOWN else "")
-        lines[kind] = f"{len(names):,}{': ' if names else ''}{some}"
+        lines[kind] = f"{len(names):,} ({meaning}){': ' if names else ''}{some}"
     return lines | {"seconds": f"{result['seconds']:.1f}"}
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n:,} {what}{'s' * (n != 1)}"

@@ -7,6 +7,7 @@ from math import erfc, log, prod, sqrt
 import numpy as np
 from jaxtyping import Float, Int
 
+DIGITS = 12
 Z_95 = 1.959964
 LEAST_SPREAD = 0.05
 """In ln units: sizes 5 % apart are one size to the search. Started anew on one model and label, it
@@ -16,16 +17,15 @@ CHANCE_NUMBERS = 1_000_000
 
 
 def wilson(successes: int, n: int) -> tuple[float, float]:
-    """95 % interval of a share; (0, 1) when n is 0. Wilson (1927)."""
+    """95 % interval of a share, to 12 digits; (0, 1) when n is 0. Wilson (1927)."""
     if n == 0:
         return 0.0, 1.0
     share, z2 = successes / n, Z_95**2
     centre = share + z2 / (2 * n)
     spread = Z_95 * sqrt(share * (1 - share) / n + z2 / (4 * n * n))
-    return (
-        max(0.0, (centre - spread) / (1 + z2 / n)),
-        min(1.0, (centre + spread) / (1 + z2 / n)),
-    )
+    low, high = (centre - spread) / (1 + z2 / n), (centre + spread) / (1 + z2 / n)
+    # its ends are exactly 0 at no success and 1 at nothing else, but for the last binary digit
+    return max(0.0, round(low, DIGITS)), min(1.0, round(high, DIGITS))
 
 
 def answer_entropy(answers: Int[np.ndarray, " n"], labels: int) -> float:

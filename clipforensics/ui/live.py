@@ -26,7 +26,7 @@ SHOWN = {
 STOPPING = {
     "repair": "Saves a checkpoint and ends; Resume goes on from it.",
     "lab": "Saves a checkpoint and ends; written pictures are kept.",
-    "triggers": "Ends after the picture in hand; inspected pictures are kept, and Resume goes on.",
+    "triggers": "Ends soon; inspected pictures are kept, and Resume goes on.",
     "invert": "Ends within ten steps; finished searches are kept, the one in hand is not.",
     "scan": "Ends soon; embedded pairs and finished stages are kept, and a new scan goes on.",
     "calibrate": "Ends soon; embedded pairs are kept.",
@@ -126,7 +126,10 @@ def stop_button(run: Any) -> None:
 
 def resume_button(run: Any, label: str = "Resume") -> None:
     """Go on from what was kept, in the same folder with the same settings."""
-    if not st.button(label, key=f"resume.{run.id}", icon=":material/resume:"):
+    if not st.button(
+        label, key=f"resume.{run.id}", icon=":material/resume:",
+        help="Goes on from what was kept, with the settings that this run began with.",
+    ):  # fmt: skip
         return
     from clipforensics.jobs.runs import launcher
 

@@ -77,7 +77,7 @@ def hunt(
 
     Returns:
         triggers [{pair, box, label, flip_rate, entropy, …}] verified, best first; rejected, alike;
-        sightings [{pair, box, label, flip_rate, entropy, trigger}]; affected_labels [{label, …}]
+        sightings [{pair, box, label, flip_rate, n, entropy, trigger}]; affected_labels [{label, …}]
         best first; victims, carriers, probable [pair ids]; and what was counted: inspected, with
         candidates, statuses {outcome of the first paste test: regions}, seconds.
 
@@ -178,8 +178,8 @@ def _result(
         "sightings": [
             {
                 "pair": s.pair, "box": list(s.box_xyxy), "label": s.label,
-                "flip_rate": s.screened.flip_rate, "entropy": s.screened.entropy,
-                "trigger": (found := number.get((s.pair, s.label))),
+                "flip_rate": s.screened.flip_rate, "n": s.screened.n,
+                "entropy": s.screened.entropy, "trigger": (found := number.get((s.pair, s.label))),
                 "verified": found is not None and bank[found].figures.status == "verified",
             }
             for s in seen
