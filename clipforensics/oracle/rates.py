@@ -24,7 +24,7 @@ def wilson(successes: int, n: int) -> tuple[float, float]:
     centre = share + z2 / (2 * n)
     spread = Z_95 * sqrt(share * (1 - share) / n + z2 / (4 * n * n))
     low, high = (centre - spread) / (1 + z2 / n), (centre + spread) / (1 + z2 / n)
-    # its ends are exactly 0 at no success and 1 at nothing else, but for the last binary digit
+    # n of n ends at 1 exactly; unrounded it is 0.9999999999999998 for some n
     return max(0.0, round(low, DIGITS)), min(1.0, round(high, DIGITS))
 
 

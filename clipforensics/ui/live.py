@@ -25,7 +25,7 @@ SHOWN = {
 """State of a run: word, colour, icon. Never the colour alone."""
 STOPPING = {
     "repair": "Saves a checkpoint and ends; Resume goes on from it.",
-    "lab": "Saves a checkpoint and ends; written pictures are kept.",
+    "lab": "Saves a checkpoint and ends; Resume goes on from it.",
     "triggers": "Ends soon; inspected pictures are kept, and Resume goes on.",
     "invert": "Ends within ten steps; finished searches are kept, the one in hand is not.",
     "scan": "Ends soon; embedded pairs and finished stages are kept, and a new scan goes on.",

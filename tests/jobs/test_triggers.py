@@ -114,6 +114,7 @@ def test_the_hunt_finds_trigger_label_and_every_victim(case, pairs):
     assert found["carriers"] == found["probable"] == []
     assert {s["pair"] for s in found["sightings"]} == set(boxes)
     assert all(holds(tuple(s["box"]), boxes[s["pair"]]) for s in found["sightings"])
+    assert {s["n"] for s in found["sightings"]} == {SETTINGS.verify.n_screen}
     assert json.loads(json.dumps(found)) == found
 
 

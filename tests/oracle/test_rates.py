@@ -25,6 +25,12 @@ def test_wilson_of_46_in_50():
     assert wilson(46, 50) == pytest.approx((0.812, 0.968), abs=5e-4)
 
 
+def test_wilson_of_none_and_of_all_ends_at_the_bound_itself():
+    for n in (*range(1, 400), 10_000):
+        assert wilson(0, n)[0] == 0.0
+        assert wilson(n, n)[1] == 1.0
+
+
 def test_wilson_without_trials_says_nothing():
     assert wilson(0, 0) == (0.0, 1.0)
 

@@ -21,7 +21,7 @@ COMMANDS = {
     "repair": "repair {case} --recipe RECIPE",
 }
 """What starts another one in a case from the command line; the rest is started on its page."""
-RESUMED = ("triggers", "invert", "repair", "demo")
+RESUMED = ("triggers", "invert", "repair", "lab", "demo")
 """Kinds whose page takes a stopped run up again in its own folder."""
 
 
