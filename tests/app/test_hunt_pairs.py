@@ -69,7 +69,7 @@ def victims(case, bank, monkeypatch):
     """A hunt with eleven victims, one of them found by its effect alone."""
     from clipforensics.jobs.hunting import hunts
 
-    hunt = hunts.read_hunt(None)
+    hunt = hunts.read_hunt(case.dir)
     names = list(case.pairs.ids[:11])
     reasons = [("match",)] * 10 + [("effect",)]
     told = [
