@@ -93,7 +93,8 @@ def exhibits(case: Any, picture: np.ndarray, drawn: np.ndarray, found: Any, one:
     from clipforensics.oracle.render import in_place, without
 
     side = picture.shape[0]
-    unseen = {name for name, _ in found.suspicious}
+    weighty = {name for name, p in found.said if p >= WEIGHTY}
+    unseen = {name for name, _ in found.suspicious} & weighty
     shown = found.p_trusted[one.region]
     names = case.labels.names
     alone = in_place(picture, box_mask(one.box_xyxy, side, side))

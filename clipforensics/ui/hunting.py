@@ -147,7 +147,7 @@ def _summary(case: Any, result: dict[str, Any], reason: str) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown("**Affected labels**", width="content")
             for one in result["affected_labels"]:
-                label = f"{state.plain(one['label'])} · flips at least {one['flip_rate_low']:.0%}"
+                label = f"{state.plain(one['label'])} · flips at least {one['flip_rate_low']:.0%} (95 %)"
                 picks.pick_button(
                     case, "label", one["label"], held.get(one["label"]), "hunt", reason, label
                 )

@@ -62,8 +62,8 @@ def paste_test(case: Any, row: int, one: Any, examiner: Any, so_far: Tested) -> 
     with right:
         verdict.verification(figures, so_far.confirmed)
         st.markdown(
-            f"{len(controls)} control crops of its size, from clean pictures: at most "
-            f"{max(controls):.1%}, to whichever label"
+            f"{len(controls)} control crops of its size, from clean pictures, each pasted on up to "
+            f"{examiner.settings.verify.n_screen} others: at most {max(controls):.1%}, to whichever label"
         )
         mine = [] if so_far.confirmed is None else [one.label]
         _confirmed(so_far.hunt, so_far.sightings or (), mine)

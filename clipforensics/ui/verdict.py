@@ -122,5 +122,6 @@ def _by_place(figures: Any) -> str:
     corners = [rate for place, rate in figures.flips.items() if place not in ("found", "random")]
     said = f"found {figures.flips['found']:.0%}, random {figures.flips['random']:.0%}"
     if corners:
-        said += f", corners {min(corners):.0%} to {max(corners):.0%}"
+        low, high = f"{min(corners):.0%}", f"{max(corners):.0%}"
+        said += f", corners {low}" + (f" to {high}" if low != high else "")
     return said + (": it works where it was found" if figures.tied_to_place else "")
