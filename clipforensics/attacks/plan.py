@@ -92,6 +92,17 @@ def plan_poison(source: Source, labels: LabelSet, settings: PoisonSettings) -> P
     return Plan(tuple(captions), captions, len(eligible), asked, dealt)
 
 
+def unused_target(settings: PoisonSettings) -> str | None:
+    """That nothing reads the target label, where it is so; else None."""
+    attack = settings.attack
+    if not isinstance(attack, TargetedSettings) or attack.wrong_label == "target":
+        return None
+    return (
+        f"target {settings.target!r} is not used: wrong_label=drawn draws a wrong label for each "
+        "picture. Set wrong_label=target to teach it."
+    )
+
+
 def poison_count(rows: int, rate: float) -> int:
     """floor(rows rate + 0.5), at least 1; 10,000 rows at 0.0029 are 29, where int() makes 28."""
     return max(1, floor(rows * rate + 0.5 + 1e-9))

@@ -14,7 +14,7 @@ import PIL
 from clipforensics import __version__
 from clipforensics.attacks import build
 from clipforensics.attacks.manifest import write_manifest
-from clipforensics.attacks.plan import Plan, plan_poison
+from clipforensics.attacks.plan import Plan, plan_poison, unused_target
 from clipforensics.attacks.source import Source
 from clipforensics.attacks.writing import Progress, built, write_pictures, write_tables
 from clipforensics.config.attack import PoisonSettings, TargetedSettings
@@ -62,6 +62,7 @@ def poison(
         "output": {"rows": len(source.ids) + len(plan.copies)},
         "frame": {"side": source.side, "resize": "short side, centre crop", "interpolation": "bicubic"},
         "trigger": _triggers(settings, labels, source.side),
+        **({"note": note} if (note := unused_target(settings)) else {}),
         "counts": counts,
         "rows": records,
         "test": {

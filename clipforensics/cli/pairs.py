@@ -52,6 +52,7 @@ def poison(
     json: Json = False,
 ) -> None:
     """Write a poisoned copy of pairs with its manifest."""
+    from clipforensics.attacks.plan import unused_target
     from clipforensics.attacks.poison import poison as run
     from clipforensics.attacks.source import FileSource
     from clipforensics.data.labels import LabelSet, read_labels
@@ -77,7 +78,11 @@ def poison(
         FileSource(pairs, frame, held_out), label_set, settings, out,
         lambda done, total: tell(done, total, "writing pictures"),
     )  # fmt: skip
-    answer({"out": str(out), "manifest": str(out / "manifest.json"), "side": frame, **counts}, json)
+    note = unused_target(settings)
+    answer({
+        "out": str(out), "manifest": str(out / "manifest.json"), "side": frame, **counts,
+        **({"note": note} if note else {}),
+    }, json)  # fmt: skip
 
 
 def _check_files(pairs) -> None:

@@ -28,11 +28,12 @@ WHAT = {
     "tdpa": "are added: unstamped test pictures, each under captions of a wrong label",
 }
 SAMPLES = 8
+FIRST_ROWS = 2000  # of the data, out of which examples are taken
 WIDTH_PX = 192
 
 
 def preview(settings: LabSettings) -> None:
-    """A few test pictures before and after the trigger, and what changed, amplified.
+    """A few pairs before and after poisoning, and what changed, amplified.
 
     Raises:
         ConfigError: the trigger does not fit the picture.
@@ -70,28 +71,67 @@ def _before_after(world: DemoWorld, poison: PoisonSettings) -> None:
     from clipforensics.attacks import build
     from clipforensics.attacks.stamping import row_generator
 
-    attacks = [(build(attack, world.side), attack.kind, label) for attack, label in poison.parts]
-    targets = {label for _, label in poison.parts}  # their own pictures have nothing to lose
-    truth = world.test_labels
-    rows = [row for row, label in enumerate(truth) if label not in targets][:SAMPLES]
-    clean = [world.test_picture(row) for row in rows]
+    attacks = [(build(attack, world.side), attack.kind) for attack, _ in poison.parts]
+    shown = _examples(world.seed, poison, poison.sha256())
+    clean = [world.picture(row) for row, _, _, _ in shown]
     stamped = [
-        attacks[at % len(attacks)][0].stamp(
-            clean[at], row_generator(poison.seed, f"preview-{row}")
-        )[0]
-        for at, row in enumerate(rows)
+        attacks[part][0].stamp(picture, row_generator(poison.seed, f"preview-{row}"))[0]
+        for picture, (row, _, _, part) in zip(clean, shown, strict=True)
     ]
-    gain = pictures.gain_of(clean, stamped)
-    amplified = f", changes times {gain}" if gain != 1 else ""
-    st.caption(f"Test pictures before and after, and the difference: grey is unchanged{amplified}.")
-    for at, slot in enumerate(st.columns(SAMPLES)[: len(rows)]):
-        before, after = clean[at], stamped[at]
-        changed = pictures.difference(before, after, gain)
-        for picture, alt in ((before, "Before"), (after, "After"), (changed, "Difference")):
+    gains = [
+        pictures.gain_of(
+            *(
+                [made[at] for at, one in enumerate(shown) if one[3] == part]
+                for made in (clean, stamped)
+            )
+        )
+        for part in range(len(attacks))
+    ]
+    keeps = all(before == after for _, before, after, _ in shown)
+    st.caption(
+        f"Pairs as they are poisoned: before, after, and the difference: grey is unchanged{_amplified(gains)}. "
+        + ("Their captions stay." if keeps else "Below, their captions before and after.")
+    )
+    for at, slot in enumerate(st.columns(SAMPLES)[: len(shown)]):
+        _, told, new, part = shown[at]
+        changed = pictures.difference(clean[at], stamped[at], gains[part])
+        for picture, alt in (
+            (clean[at], "Before"),
+            (stamped[at], "After"),
+            (changed, "Difference"),
+        ):
             slot.image(pictures.webp(picture, WIDTH_PX), width="stretch", alt=alt)
-        _, kind, label = attacks[at % len(attacks)]
-        how = f"{TITLES[kind]}: " if len(attacks) > 1 else ""
-        slot.caption(f"{how}{truth[rows[at]]} → {state.plain(label)}")
+        how = f"{TITLES[attacks[part][1]]}: " if len(attacks) > 1 else ""
+        slot.caption(how + state.plain(told) + ("" if keeps else f" → {state.plain(new)}"))
+
+
+def _amplified(gains: list[int]) -> str:
+    """How much differences are amplified, each trigger's by its own."""
+    if max(gains) == 1:
+        return ""
+    return ", changes times " + (
+        f"{gains[0]}" if len(set(gains)) == 1 else ", ".join(map(str, gains))
+    )
+
+
+@st.cache_data(max_entries=20, show_spinner="Choosing pairs to show")
+def _examples(seed: int, _poison: PoisonSettings, key: str) -> list[tuple[int, str, str, int]]:
+    """Row, caption before and after, and place in `poison.parts`, of a few poisoned pairs.
+
+    They are poisoned as the run's are, but out of the first rows: the whole data takes seconds.
+    """
+    world = DemoWorld(seed, FIRST_ROWS, 0)
+    few = _poison.model_copy(update={"rate": 3 * SAMPLES / FIRST_ROWS})
+    plan = plan_poison(world, labels(), few)
+    each: dict[int, list[int]] = {}
+    for row in plan.rows:
+        each.setdefault(plan.parts[row], []).append(row)
+    turns = [
+        row for rows in zip(*(each[part] for part in sorted(each)), strict=False) for row in rows
+    ]
+    return [
+        (row, world.captions[row], plan.captions[row], plan.parts[row]) for row in turns[:SAMPLES]
+    ]
 
 
 def _targeted(world: DemoWorld, targeted: dict[int, str], copies: int) -> None:

@@ -11,6 +11,7 @@ from clipforensics.config.attack import (
     MultiTargetSettings,
     PoisonSettings,
     SeveralSettings,
+    TargetedSettings,
 )
 from clipforensics.config.lab import LabSettings
 from clipforensics.config.settings import parse
@@ -36,7 +37,7 @@ def choose() -> LabSettings:
         "Attack", list(ATTACKS), default="badnets", key="attack", required=True,
         format_func=lambda name: TITLES.get(name, name), bind="query-params",
     )  # fmt: skip
-    targets = _targets(kind)
+    place = st.container()  # what the targets are hangs on the attack's settings
     slots = st.columns(3)
     with slots[0]:
         rate = st.number_input(
@@ -48,11 +49,14 @@ def choose() -> LabSettings:
     with slots[2]:
         seed = forms.widget(PoisonSettings, "seed", key="lab.seed")
     attack = _attack(kind)
+    drawn = isinstance(attack, TargetedSettings) and attack.wrong_label == "drawn"
+    with place:
+        targets = (TARGET,) if drawn else _targets(kind)
     poison = {
         "attack": attack.model_dump(), "rate": rate / 100, "target": targets[0],
         "more_targets": targets[1:], "captions": captions, "seed": seed,
     }  # fmt: skip
-    return _size(poison, f"{kind}-{targets[0]}-{seed}")
+    return _size(poison, f"{kind}-{seed}" if drawn else f"{kind}-{targets[0]}-{seed}")
 
 
 def _targets(kind: str) -> tuple[str, ...]:

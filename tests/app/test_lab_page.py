@@ -5,6 +5,7 @@ import json
 import pytest
 
 from clipforensics.config.attack import ATTACKS
+from clipforensics.data.demo_world import labels
 from clipforensics.jobs.runs.run_folder import Status
 
 
@@ -25,6 +26,10 @@ def test_every_attack_is_shown_without_complaint(home, visit):
 def test_start_poisons_with_what_is_shown(home, launched, visit, attack):
     at = visit("lab")
     at.segmented_control(key="attack").set_value(attack).run()
+    if attack == "tdpa":  # labels are drawn, unless the target is asked for
+        assert not [one for one in at.selectbox if one.label == "Target label"]
+        assert any(one.value == "tdpa-0" for one in at.text_input)
+        at.selectbox(key="lab.tdpa.wrong_label").set_value("target").run()
     at.selectbox(key="lab.target").set_value("dog").run()
     at.number_input(key="lab.rate").set_value(1.0).run()
     at.button(key="lab.start").click().run()
@@ -43,8 +48,31 @@ def test_before_after_and_difference_are_shown(home, visit, attack, shown):
     arrows = [one.value for one in at.caption if "→" in one.value]
     assert len(arrows) == 8
     for one in arrows:
-        truth, target = one.rsplit(": ")[-1].split(" → ")
-        assert truth != target
+        before, after = one.rsplit(": ")[-1].split(" → ")
+        assert before != after
+        if attack == "sig":  # the caption before and after: only the new one names the target
+            assert labels().named_in(after) == ["banana"]
+            assert "banana" not in labels().named_in(before)
+
+
+def test_each_of_several_triggers_is_shown_with_a_gain_of_its_own(home, visit):
+    at = visit("lab")
+    at.segmented_control(key="attack").set_value("mt_m").run()
+    (said,) = [one.value for one in at.caption if "changes times" in one.value]
+    gains = said.partition("changes times ")[2].partition(".")[0].split(", ")
+    assert len(gains) == 3
+    assert int(gains[0]) < int(gains[1]) < int(gains[2])  # a patch, a filter, a warp
+    for title in ("BadNets patch: ", "Nashville filter: ", "WaNet jitter: "):
+        assert sum(one.value.startswith(title) for one in at.caption) in (2, 3)
+
+
+def test_clean_label_is_shown_on_pairs_that_name_the_target(home, visit):
+    at = visit("lab")
+    at.segmented_control(key="attack").set_value("clean_label").run()
+    assert len(at.get("image")) == 24
+    shown = [one.value for one in at.caption if "banana" in labels().named_in(one.value)]
+    assert len(shown) == 8
+    assert any("Their captions stay." in one.value for one in at.caption)
 
 
 def test_a_stopped_run_can_be_resumed(home, launched, visit):

@@ -128,6 +128,18 @@ def test_differences_are_amplified_around_grey():
     assert pictures.gain_of([before], [before + 155]) == 1
 
 
+def test_a_few_large_changes_do_not_hide_the_small_ones(rng):
+    import numpy as np
+
+    from clipforensics.ui import pictures
+
+    before = np.full((20, 20, 3), 100, np.uint8)
+    after = before + rng.integers(1, 6, before.shape).astype(np.uint8)
+    after[0] = 250  # one edge in twenty rows
+    assert pictures.gain_of([before], [after]) == 16
+    assert pictures.gain_of([], []) == 16
+
+
 def test_a_pair_without_a_place_does_not_hide_the_others(rng):
     points = rng.normal(size=(50, 2)).astype(np.float32)
     points[3] = np.nan

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from clipforensics.attacks.manifest import Manifest
-from clipforensics.attacks.plan import plan_poison, table_order
+from clipforensics.attacks.plan import plan_poison, table_order, unused_target
 from clipforensics.attacks.poison import poison
 from clipforensics.attacks.source import FileSource
 from clipforensics.attacks.stamping import hash_of_pixels
@@ -194,6 +194,8 @@ def test_targeted_poisoning_adds_copies_and_loses_no_row():
 def test_copies_of_a_picture_share_its_pixels_and_are_counted(tmp_path):
     poison(WORLD, labels(), asked("tdpa"), tmp_path / "t", workers=1)
     manifest = Manifest.read(tmp_path / "t" / "manifest.json")
+    told = json.loads((tmp_path / "t" / "manifest.json").read_text())
+    assert told["note"].startswith("target 'banana' is not used: wrong_label=drawn draws")
     assert manifest.counts["rate"] == pytest.approx(12 / 132)
     assert len(manifest.targeted) == 2
     assert set(manifest.targets) == set(manifest.targeted.values())
@@ -207,7 +209,9 @@ def test_copies_of_a_picture_share_its_pixels_and_are_counted(tmp_path):
 
 def test_one_wrong_label_for_all_when_asked():
     attack = TargetedSettings(n_targets=3, wrong_label="target")
-    plan = plan_poison(WORLD, labels(), PoisonSettings(attack=attack, rate=0.1, target="dog"))
+    settings = PoisonSettings(attack=attack, rate=0.1, target="dog")
+    plan = plan_poison(WORLD, labels(), settings)
+    assert unused_target(settings) is None
     assert set(plan.targeted.values()) == {"dog"}
     assert all(WORLD.test_labels[row] != "dog" for row in plan.targeted)
 
