@@ -23,6 +23,9 @@ FIGURES = {
 LOW, HIGH = (243, 239, 228), (20, 105, 122)
 """From little found to all found; text on it is dark or white, whichever reads better."""
 NOT_WORKING = "not working"
+PAST_CONCEPT = {"clean_label": 0.01}
+"""From these rates on an attack stamps 29 % and more of the target's own pairs of this table, which
+are no longer a few of a concept; benchmarks/_attack_table.py tells them apart, too."""
 FIXED = {"Attack": 172, "Poison": 92, "ASR": 178, "CA": 50}
 """Columns beside the detectors, and their width in pixels."""
 DETECTOR_PX = 58
@@ -61,7 +64,7 @@ def show() -> None:
     if not rows:
         st.info("Nothing is left to show. Choose a detector, or show every attack.")
         return
-    _reading(figure)
+    _reading(figure, rows)
     st.dataframe(
         styled(rows, FIGURES[figure]), hide_index=True, width="stretch", height="content",
         column_config=_widths(rows),
@@ -104,7 +107,12 @@ def attack_title(name: str) -> str:
     return ", ".join(filter(None, [TITLES.get(known, ""), rest]))
 
 
-def _reading(figure: str) -> None:
+def _past(row: DetectionRow) -> bool:
+    """Whether it stamps so many of the target's own pairs that it is another kind of attack."""
+    return row.rate >= PAST_CONCEPT.get(row.attack, math.inf)
+
+
+def _reading(figure: str, rows: Sequence[DetectionRow]) -> None:
     if figure.startswith("Recall"):
         share = figure.removeprefix("Recall in the top ")
         said = (
@@ -119,8 +127,14 @@ def _reading(figure: str) -> None:
         )
     else:
         said = "Precision averaged over the ranking; by chance it equals the poison rate."
+    marked = (
+        "† Here a good part or most of the target's own pairs are stamped: the poison is the concept, "
+        "not a rare few in it, and no density can set it apart. "
+        if any(map(_past, rows))
+        else ""
+    )
     st.markdown(
-        f"{said} Each row is an attack at a poison rate, each value the mean over its seeds. The "
+        f"{said} {marked}Each row is an attack at a poison rate, each value the mean over its seeds. The "
         f"darker a cell, the more is found. A row marked *{NOT_WORKING}* has an ASR (or PSR) under "
         "80 %, so it is no working attack: the model hardly learned it, and a low value there is no failure "
         "of the detector."
@@ -161,7 +175,7 @@ def _about(row: DetectionRow) -> dict[str, str]:
     spread = "" if row.asr_sd is None or row.seeds < 2 else f" ± {100 * row.asr_sd:.0f}"
     said = f"{what}{100 * row.asr_or_psr:.0f}{spread} %"
     return dict(zip(FIXED, (
-        attack_title(row.attack), f"{row.rate:.2%} ({row.poisons:,})",
+        attack_title(row.attack) + (" †" if _past(row) else ""), f"{row.rate:.2%} ({row.poisons:,})",
         said if row.working else f"{said}, {NOT_WORKING}", f"{row.ca:.0%}",
     ), strict=True))  # fmt: skip
 

@@ -115,3 +115,12 @@ def test_the_shipped_table_can_be_read():
     found = read_detection(attacktable.shell.ROOT / "assets" / "results" / "detection.json")
     assert found is not None
     assert {row.detector for row in found.rows} >= set(attacktable.FIRST)
+
+
+def test_clean_label_that_stamps_much_of_a_concept_is_marked(home, table, visit):
+    table(ROWS)
+    assert not any("†" in one.value for one in visit("lab").markdown)
+    table([row("clean_label", "scales", 0.1, rate=rate) for rate in (0.005, 0.01, 0.03)])
+    at = visit("lab")
+    assert shown(at)["Attack"].tolist() == ["Clean label", "Clean label †", "Clean label †"]
+    assert any("† Here a good part or most" in one.value for one in at.markdown)
