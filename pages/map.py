@@ -33,7 +33,7 @@ with shell.complaints():
         suspectview.scales(case, detector, reference, flagged)
     with second:
         cutview.beside_clean(case, detector, density, reference, ranking)
-    suspectview.suspects(case)
+    suspectview.suspects(case, scanned.apart(case, detector, density, reference))
     with shell.part():
         suspectview.regions(case)
     suspectview.duplicates(case)

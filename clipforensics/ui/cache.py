@@ -60,11 +60,10 @@ def data_uri(case: Any, row: int) -> str | None:
 
 
 def default_ranking(case: Any) -> Any:
-    """The ranking with every setting at its default, as the scan keeps it and the Map opens."""
-    from clipforensics.config.detect import DensitySettings, ReferenceSettings
-    from clipforensics.ui.scanned import default_detector
+    """The ranking of the latest scan, as it is kept and the Map opens."""
+    from clipforensics.ui.scanned import defaults
 
-    return ranking(case, default_detector(case), DensitySettings(), ReferenceSettings())
+    return ranking(case, *defaults(case))
 
 
 def ranking(case: Any, detector: str, density: Any, reference: Any) -> Any:

@@ -20,36 +20,49 @@ from clipforensics.ui.ranking import BUDGETS, Ranking, against_truth, labels_nam
 
 
 def settings(case: Any) -> tuple[str, DensitySettings, ReferenceSettings]:
-    """Detector, neighbours and reference sets, as the reviewer set them.
-
-    Density and caption lead where the scan tried them: no guess of the poison rate is needed.
-    """
+    """Detector, neighbours and reference sets, as the reviewer set them; at first the latest scan's."""
+    first, near, sets = scanned.defaults(case)
     forms.link_by_id("detector", DETECTOR_TITLES)
     slots = st.columns([1.3, 1, 1.2, 1, 1.2], vertical_alignment="bottom")
     with slots[0]:
         detector = st.selectbox(
-            "Detector", list(CASE_DETECTORS), CASE_DETECTORS.index(scanned.default_detector(case)),
+            "Detector", list(CASE_DETECTORS), CASE_DETECTORS.index(first),
             key="detector",
             format_func=lambda name: DETECTOR_TITLES[name], bind="query-params",
         )  # fmt: skip
     one_scale, drawn = detector in DETECTORS, detector in DETECTORS or detector in MANY_SCALES
-    density = {"k": _number(slots[1], DensitySettings, "k", one_scale)}
+    density = near.model_dump() | {"k": _number(slots[1], near, "k", one_scale)}
     reference = {
-        "reference_size": _number(slots[2], ReferenceSettings, "reference_size", one_scale),
-        "draws": _number(slots[3], ReferenceSettings, "draws", drawn),
+        "reference_size": _number(slots[2], sets, "reference_size", one_scale),
+        "draws": _number(slots[3], sets, "draws", drawn),
     }
     with slots[4]:
         reference["normalize"] = st.toggle(
-            "Normalize", key="normalize", bind="query-params",
+            "Normalize", sets.normalize, key="normalize", bind="query-params",
             help=ReferenceSettings.model_fields["normalize"].description,
         )  # fmt: skip
+    reference |= _as_scanned(sets)
     return detector, parse(DensitySettings, density), parse(ReferenceSettings, reference)
 
 
-def _number(slot: Any, kind: Any, name: str, read: bool) -> Any:
-    """A setting; grey where the chosen detector does not read it."""
+def _number(slot: Any, start: Any, name: str, read: bool) -> Any:
+    """A setting that starts as the scan's; grey where the chosen detector does not read it."""
     with slot:
-        return forms.widget(kind, name, key=name, bind="query-params", disabled=not read)
+        return forms.widget(
+            type(start), name, key=name, start=getattr(start, name), bind="query-params",
+            disabled=not read,
+        )  # fmt: skip
+
+
+def _as_scanned(sets: ReferenceSettings) -> dict[str, Any]:
+    """What the page has no widgets for: as in the latest scan, or as in a plain one."""
+    said = [f"seed {sets.seed}"] if sets.seed != ReferenceSettings().seed else []
+    said += scanned.special(sets)
+    if said and st.toggle(
+        f"As in the latest scan: {', '.join(said)}", True, key="as.scan", bind="query-params"
+    ):
+        return {"seed": sets.seed, "captions": sets.captions, "collapse": sets.collapse}
+    return {}
 
 
 def figure(case: Any, detector: str, ranking: Ranking, key: str) -> np.ndarray:

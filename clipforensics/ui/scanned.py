@@ -4,8 +4,15 @@ from typing import Any
 
 import numpy as np
 
-from clipforensics.config.detect import MANY_SCALES
-from clipforensics.errors import CaseError, DataError
+from clipforensics.config.detect import (
+    DETECTOR_TITLES,
+    MANY_SCALES,
+    DensitySettings,
+    ReferenceSettings,
+)
+from clipforensics.config.scan import ScanSettings
+from clipforensics.config.settings import parse
+from clipforensics.errors import CaseError, ConfigError, DataError
 
 
 def is_scanned(case: Any) -> bool:
@@ -21,14 +28,55 @@ def need_scan(case: Any) -> None:
         raise CaseError("This case has not been scanned yet. Run the scan on the Case page.")
 
 
-def default_detector(case: Any) -> str:
-    """What ranks where nobody chose: density and caption, else all scales, else what was scored."""
-    from clipforensics.config.detect import DensitySettings, ReferenceSettings
+def defaults(case: Any) -> tuple[str, DensitySettings, ReferenceSettings]:
+    """What ranks where nobody chose: the latest scan's first detector with its settings.
+
+    So that a page shows one scan: what its outliers have in common is told of the latest, too.
+    """
+    made = scan_settings(case)
+    return made.detectors[0], made.density, made.reference
+
+
+def scan_settings(case: Any) -> ScanSettings:
+    """Settings of the latest scan; of one that another version made, its detector at least."""
     from clipforensics.jobs.scanning import scan
 
-    asked = DensitySettings(), ReferenceSettings()
-    found = next((one for one in MANY_SCALES if scan.is_scored(case, one, *asked)), None)
-    return found or scan.latest_scan(case)["detector"]
+    kept = scan.latest_scan(case) or {}
+    try:
+        return parse(ScanSettings, kept["settings"])
+    except ConfigError:
+        return parse(ScanSettings, {"detectors": (kept["detector"],)})
+
+
+def apart(
+    case: Any, detector: str, density: DensitySettings, reference: ReferenceSettings
+) -> str | None:
+    """What the latest scan was, where a ranking is none of its own; else None."""
+    made = scan_settings(case)
+    alike = density == made.density or detector in ("clip", "gmm", *MANY_SCALES)
+    if detector in made.detectors and alike and reference == made.reference:
+        return None
+    named = ", ".join(DETECTOR_TITLES[one] for one in made.detectors[:3])
+    more = f" and {len(made.detectors) - 3} more" if len(made.detectors) > 3 else ""
+    return (
+        f"This is of the latest scan ({named}{more}; {told(made.density, made.reference)}), not of "
+        "the ranking above."
+    )
+
+
+def told(density: DensitySettings, reference: ReferenceSettings) -> str:
+    """Settings in a line: "k = 16, reference 2,048, 5 draws, seed 0, near-duplicates collapsed"."""
+    size = reference.reference_size
+    parts = [f"k = {density.k}", f"reference {size if size == 'all' else f'{size:,}'}",
+             f"{reference.draws} draws", f"seed {reference.seed}"]  # fmt: skip
+    parts += ["normalized"] if reference.normalize else []
+    return ", ".join(parts + special(reference))
+
+
+def special(reference: ReferenceSettings) -> list[str]:
+    """What a reference set does that a plain one does not, in words."""
+    joined = ["captions in the reference"] if reference.captions else []
+    return joined + (["near-duplicates collapsed"] if reference.collapse else [])
 
 
 def points(case: Any) -> np.ndarray:

@@ -26,14 +26,19 @@ SHOWN = 8
 GROUPS = 3
 
 
-def suspects(case: Any) -> None:
-    """Suspected target labels of the latest scan, with their evidence and a pick each."""
+def suspects(case: Any, note: str | None = None) -> None:
+    """Suspected target labels of the latest scan, with their evidence and a pick each.
+
+    `note` says of which scan they are, where the page ranks by another.
+    """
     from clipforensics.jobs.scanning import scan
 
     found = (scan.latest_scan(case) or {}).get("suspects")
     if found is None:
         return
     st.markdown("#### What the outliers have in common")
+    if note:
+        st.text(note)
     if not found["labels"]:
         st.text("No label is named more often among the top-scored pairs than chance allows.")
     else:

@@ -123,12 +123,31 @@ def test_a_cut_without_clean_pairs_promises_nothing(at):
     assert any("promises no rate of false alarms: cut by clean" in one.value for one in at.markdown)
 
 
-def test_all_scales_rank_where_the_scan_tried_them(home, case, visit):
+def test_it_opens_with_the_latest_scans_settings_and_says_where_it_leaves_them(home, case, visit):
+    from clipforensics.config.scan import ScanSettings
+
+    plain = visit("map", case="tiny")
+    assert not any("This is of the latest scan" in one.value for one in plain.text)
+    assert not [one for one in plain.toggle if one.key == "as.scan"]
+    reference = {"captions": True, "seed": 3, "reference_size": 100, "draws": 2}
+    scan.scan(case, ScanSettings(detectors=("lof",), density={"k": 9}, reference=reference))
+    at = visit("map", case="tiny")
+    assert not at.exception
+    assert at.selectbox(key="detector").value == "lof"
+    assert (at.number_input(key="k").value, at.number_input(key="draws").value) == (9, 2)
+    assert at.toggle(key="as.scan").label.startswith("As in the latest scan: seed 3, captions in")
+    assert not any("This is of the latest scan" in one.value for one in at.text)
+    at.toggle(key="as.scan").set_value(False).run()
+    (said,) = [one.value for one in at.text if "This is of the latest scan" in one.value]
+    assert "(LOF; k = 9, reference 100, 2 draws, seed 3, captions in the reference)" in said
+
+
+def test_all_scales_rank_where_they_are_chosen(home, case, visit):
     from clipforensics.config.detect import DensitySettings, ReferenceSettings
 
     assert visit("map", case="tiny").selectbox(key="detector").value == "slof"
     scan.scores(case, "scales", DensitySettings(), ReferenceSettings())
-    at = visit("map", case="tiny", near=case.pairs.ids[3])
+    at = visit("map", case="tiny", near=case.pairs.ids[3], detector="All scales (LOF)")
     assert at.selectbox(key="detector").value == "scales"
     assert any(one.value.startswith("Stands out most at reference") for one in at.markdown)
     assert any("Scale at which the flagged pairs" in one.value for one in at.markdown)
@@ -136,14 +155,14 @@ def test_all_scales_rank_where_the_scan_tried_them(home, case, visit):
     assert at.number_input(key="k").disabled  # scales have neighbours of their own
 
 
-def test_density_and_caption_lead_and_say_what_each_added(home, case, visit):
+def test_density_and_caption_say_what_each_added(home, case, visit):
     from clipforensics.config.detect import DensitySettings, ReferenceSettings
     from clipforensics.detect.combined import CAP
 
     asked = DensitySettings(), ReferenceSettings()
     for part in ("scales", "clip"):
         scan.scores(case, part, *asked)
-    at = visit("map", case="tiny", near=case.pairs.ids[3])
+    at = visit("map", case="tiny", near=case.pairs.ids[3], detector="Density and caption")
     assert at.selectbox(key="detector").value == "combined"
     said = next(one.value for one in at.markdown if one.value.startswith("Score **"))
     score, far, odd = (float(one) for one in said.replace("*", "").split()[1:13] if _is_number(one))
