@@ -21,6 +21,18 @@ def test_both_parts_stand_on_one_footing_by_hand():
     np.testing.assert_allclose(ranked(outlying, disagreement), expected)
 
 
+def test_a_caption_that_fits_too_well_counts_no_more_than_one_that_does_not():
+    on = Footings((0.0, 1.0), (0.0, 1.0))
+    np.testing.assert_array_equal(
+        combined(np.zeros(4), np.array([-9.0, -1, 1, 9]), on), [-CAP, -1, 1, CAP]
+    )
+
+
+def test_a_score_that_many_rows_share_sets_the_footing_once():
+    scores = np.array([0.0, 1, 2, 3, 4] + [4.0] * 40)  # of the different ones: median 2, MAD 1
+    assert Footings.of(scores, scores).outlying == pytest.approx((2, 1.4826))
+
+
 @pytest.mark.parametrize("share", [0.3, 0.53, 0.9])
 @pytest.mark.parametrize("jitter", [0.0, 1e-7])
 def test_many_copies_of_one_pair_do_not_blank_the_ranking(share, jitter, rng):

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from clipforensics.detect.terms import over_represented_names
 from clipforensics.jobs.scanning.suspects import duplicates, suspected_labels
 
 
@@ -51,6 +52,22 @@ def test_nothing_is_suspected_where_scores_say_nothing(world, rng):
     case, _ = world
     said = [suspected_labels(case, {"scales": rng.normal(size=2000)}) for _ in range(20)]
     assert sum(bool(one["labels"]) for one in said) <= 1
+
+
+def test_the_best_of_many_tests_by_chance_is_not_listed(rng):
+    """Some term of hundreds is always rare among the top by chance: the correction must know."""
+    names = [f"w{i:02d}" for i in range(60)]
+    captions = [" ".join(rng.choice(names, 2, replace=False)) + f" {row}" for row in range(3000)]
+    case, least = made_case(captions), []
+    for _ in range(5):
+        score = rng.normal(size=3000)
+        assert not suspected_labels(case, {"scales": score})["terms"]
+        for cut in (25, 50, 100):
+            flags = np.zeros(3000, bool)
+            flags[np.argsort(-score)[:cut]] = True
+            terms = over_represented_names([text.split()[:2] for text in captions], flags)
+            least.append(min(one.log10_p for one in terms))
+    assert min(least) < -2  # uncorrected, some would pass the limit of .01
 
 
 def test_a_label_that_is_sparse_by_nature_does_not_hide_a_few_poisons(rng):
