@@ -18,8 +18,9 @@ from _suspect_case import suspect_case
 from _suspects import FOLDER, suspect
 
 from clipforensics.attacks.manifest import Manifest
-from clipforensics.cases.evidence import write_json
+from clipforensics.cases.evidence import REVISIONS, write_json
 from clipforensics.config.oracle import HuntSettings
+from clipforensics.config.settings import digest
 from clipforensics.jobs.hunting.triggers import hunt
 
 SUSPECTS = "badnets:0.01,badnets_corner:0.01,badnets_redrawn:0.03,clean:0"
@@ -50,7 +51,8 @@ def hunted(
 ) -> dict[str, Any]:
     """One suspect, from the folder when it was hunted before."""
     folder = Path(asked.folder)
-    kept = folder / "hunts" / f"{name}-{rate:g}-{seed}-{settings.sha256()[:12]}.json"
+    key = digest([settings.sha256(), REVISIONS])[:12]  # what an earlier search found is not kept
+    kept = folder / "hunts" / f"{name}-{rate:g}-{seed}-{key}.json"
     if not kept.is_file():
         made = suspect(poisoning(name, rate), seed, folder)
         with tempfile.TemporaryDirectory() as scratch:

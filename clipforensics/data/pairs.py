@@ -62,7 +62,7 @@ class Pairs:
             DataError: a link on the way leads out of the picture folder, or back to itself.
         """
         path = self.paths[row]
-        if self.root is not None and not _resolved(path).is_relative_to(self.root):
+        if self.root is not None and not resolved(path).is_relative_to(self.root):
             raise DataError(
                 f"{path} is a link that leads out of {self.root}. Put the file itself there, or "
                 "remove its row."
@@ -96,14 +96,14 @@ class Pairs:
         return out
 
 
-def _resolved(path: Path) -> Path:
+def resolved(path: Path) -> Path:
     """Where a path leads. Raises DataError where a link leads back to itself, or nobody may look."""
     try:
         return path.resolve()
     except (OSError, RuntimeError):  # before Python 3.13 a loop is a RuntimeError
         raise DataError(
-            f"{path} cannot be followed to a file: a link leads back to itself, or a folder on the "
-            "way is closed. Put the file itself there, or remove its row."
+            f"{path} cannot be followed: a link leads back to itself, or a folder on the way is "
+            "closed. Put the file or folder itself there, or remove its row."
         ) from None
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from clipforensics.data.images import write_bytes
-from clipforensics.data.pairs import Pairs
+from clipforensics.data.pairs import Pairs, resolved
 from clipforensics.errors import DataError
 
 IMAGE_KEYS = ("filepath", "image", "file_name", "path", "filename", "img", "image_path")
@@ -52,7 +52,7 @@ def _read(
     captions_needed: bool,
 ) -> Pairs:  # fmt: skip
     table = _table_of(Path(source))
-    root = _resolved(Path(image_root) if image_root else table.parent)
+    root = resolved(Path(image_root) if image_root else table.parent)
     header, rows = _read_table(table)
     images = _column(table, header, image_key, IMAGE_KEYS, "picture")
     captions = _first(header, CAPTION_KEYS)
@@ -81,15 +81,6 @@ def write_pairs(path: Path, pairs: Pairs) -> None:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(lines)
     write_bytes(path, text.getvalue().encode())
-
-
-def _resolved(folder: Path) -> Path:
-    try:
-        return folder.resolve()
-    except (OSError, RuntimeError):  # before Python 3.13 a looped link is a RuntimeError
-        raise DataError(
-            f"The picture folder {folder} is a link that leads back to itself. Name the folder itself."
-        ) from None
 
 
 def _table_of(source: Path) -> Path:

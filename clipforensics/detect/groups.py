@@ -20,9 +20,8 @@ LEAST_COSINE = 0.97
 LEAST_PICTURES = 20  # near-identical pictures of one caption that are worth a look
 LEAST_LABELS = 3  # different labels that captions of one picture must name to be worth a look
 LEAST_CAPTIONS = 3  # different captions of one very picture that are worth a look
-MOST_CAPTIONED = (
-    0.5  # share of rows; beyond it, several captions a picture are how the data is made
-)
+MOST_CAPTIONED = 0.5
+"""Share of rows; beyond it, several captions a picture are how the data is made."""
 ONE_CAPTION, MANY_LABELS = "many copies, one caption", "one picture, many labels"
 MANY_CAPTIONS = "exact copies, many captions"
 NEAR, EXACT_ROWS, ROWS = 15, 50_000, 16_384
@@ -71,6 +70,7 @@ def near_copies(
     ids: Int64[np.ndarray, "n k"] | None = None,
     least_cosine: float = LEAST_COSINE,
     stop: Callable[[], bool] | None = None,
+    exact: Copies | None = None,
 ) -> Copies:
     """Which rows are nearly the same: linked through neighbours of at least this cosine.
 
@@ -82,6 +82,7 @@ def near_copies(
             exactly up to 50,000 different rows.
         least_cosine: in (0, 1].
         stop: asked between blocks of rows; true ends the work.
+        exact: which rows are the same by angle, where that is known already.
 
     Raises:
         DataError: x is not finite, or a row is zero.
@@ -94,7 +95,7 @@ def near_copies(
         if stop is not None and stop():
             raise RunError(f"Stopped while finding near-copies, after {done:,} of {total:,} rows.")
 
-    exact = find_copies(x, normalize=True, stop=stop)
+    exact = exact or find_copies(x, normalize=True, stop=stop)
     own, other = [np.arange(len(x))], [exact.first[exact.place]]
     if ids is None:
         unit = unit_rows(x[exact.first])

@@ -14,6 +14,7 @@ from clipforensics.oracle.scorer import Judge
 
 Protocol = Literal["found", "random", "top_left", "top_right", "bottom_left", "bottom_right"]
 LEAST = 8
+"""Clean pictures that any rate needs, and of other labels to screen and to confirm."""
 CORNERS: tuple[Protocol, ...] = ("top_left", "top_right", "bottom_left", "bottom_right")
 
 

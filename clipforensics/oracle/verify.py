@@ -14,6 +14,7 @@ from clipforensics.config.oracle import VerifySettings
 from clipforensics.oracle.competence import Recall, trusted_recall
 from clipforensics.oracle.pasting import (
     CORNERS,
+    LEAST,
     CleanSet,
     Crop,
     Protocol,
@@ -24,8 +25,6 @@ from clipforensics.oracle.rates import answer_entropy, wilson
 from clipforensics.oracle.scorer import Judge
 
 Status = Literal["untested", "unjudged", "object", "weak", "chance", "narrow", "verified"]
-LEAST = 8
-"""Pictures of other labels that a rate needs, to screen and to confirm."""
 PLACE_MATTERS = 0.25
 
 

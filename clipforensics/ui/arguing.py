@@ -42,10 +42,16 @@ def headline(
     figures, label = so_far.figures, state.plain(one.label)
     p_label = dict(found.said).get(one.label, 0.0)
     badge = verdict.badge(figures)
-    if figures is not None and figures.status != "verified":
+    alone = f"Alone it makes the suspect say **{label}** ({one.confidence:.0%}), but"
+    if figures is not None and figures.status in verdict.UNDECIDED:
         st.markdown(
-            f"{badge} **The outlined region is no trigger.** Alone it makes the suspect say "
-            f"**{label}** ({one.confidence:.0%}), but {verdict.why(figures)}."
+            f"{badge} **Whether the outlined region is a trigger stays open.** {alone} "
+            f"{verdict.why(figures)}."
+        )
+    elif figures is not None and figures.status != "verified":
+        st.markdown(
+            f"{badge} **The outlined region did not pass as a trigger.** {alone} "
+            f"{verdict.why(figures)}."
         )
     elif figures is None and p_label < WEIGHTY:
         st.markdown(
@@ -58,9 +64,7 @@ def headline(
         st.markdown(f"{badge} {_argument(case, found, one, after, theta, p_label)}")
 
 
-def _argument(
-    case: Any, found: Any, one: Any, after: Any, theta: float, p_label: float
-) -> str:  # fmt: skip
+def _argument(case: Any, found: Any, one: Any, after: Any, theta: float, p_label: float) -> str:
     """Why the region is suspected: both models on the picture, on the region, and without it."""
     label = state.plain(one.label)
     best = dict(zip(case.labels.names, found.p_trusted.max(axis=0).tolist(), strict=True))

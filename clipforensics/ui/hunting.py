@@ -102,7 +102,7 @@ def _none_verified(rejected: Sequence[Any]) -> str:
     """Why no candidate is called a trigger; and where many large ones name one label, what may."""
     reasons = Counter(verdict.STATUS[one.figures.status][0].lower() for one in rejected)
     listed = ", ".join(f"{reason} ({n:,})" for reason, n in reasons.most_common())
-    plain = f"**No trigger was verified.** Every candidate was rejected: {listed}."
+    plain = f"**No trigger was verified.** No candidate passed: {listed}."
     large = [one for one in rejected if one.figures.large]
     if not large:
         return plain

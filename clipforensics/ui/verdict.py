@@ -18,6 +18,8 @@ STATUS = {
 }
 SCREENED = ("Passed the first paste test", "gray", ":material/hourglass_top:")
 """A pass without controls is no verdict, and not in a verdict's colour."""
+UNDECIDED = ("untested", "unjudged")
+"""Statuses that acquit nothing: nobody could look."""
 NOT_PASTED = ("Not pasted yet", "gray", ":material/hourglass_empty:")
 
 
@@ -108,7 +110,8 @@ def verification(figures: Any, hunted: Any | None = None) -> None:
     if figures.large:
         said.append("Covers more than a quarter of the picture")
     if reason := why(figures):
-        said.append(f"Rejected: {reason}")
+        word = "Undecided" if figures.status in UNDECIDED else "Rejected"
+        said.append(f"{word}: {reason}")
     st.markdown("  \n".join(said))
 
 

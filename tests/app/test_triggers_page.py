@@ -10,6 +10,7 @@ import pytest
 from streamlit.runtime.state.query_params import QueryParams
 
 from clipforensics.jobs.hunting import examining
+from clipforensics.oracle.competence import Recall
 from clipforensics.oracle.regions import grid_regions
 from clipforensics.oracle.segmenter import SmallSamSegmenter
 from clipforensics.ui import arguing, verdict
@@ -308,9 +309,14 @@ def test_the_headline_follows_the_best_evidence(case, bank, monkeypatch):
     for status, reason in (("weak", "too few"), ("object", "so does any real object"),
                            ("chance", "crops of the same size"), ("narrow", "of only")):  # fmt: skip
         text = headline(replace(passed, status=status))
-        assert "is no trigger" in text
+        assert "did not pass as a trigger" in text
         assert reason in text
         assert "orange" not in text
+    low = Recall(right=3, asked=20, of_label=False)
+    for status in ("untested", "unjudged"):  # nobody looked: that acquits nothing
+        text = headline(replace(passed, status=status, recall=low))
+        assert "stays open" in text
+        assert "did not pass" not in text
     one.box_xyxy = (0, 0, 64, 64)
     assert "without it, it says" not in headline(passed)
 

@@ -173,11 +173,12 @@ def duplicates(case: Case, rows: np.ndarray, x: np.ndarray, near: np.ndarray) ->
         "most_repeated": len(repeated[0]) if repeated else 0,
     }  # fmt: skip
     try:
-        alike = near_copies(x, near)
+        exact = find_copies(x, normalize=True)
+        alike = near_copies(x, near, exact=exact)
     except DataError:
         return record
     own = [captions[row] for row in rows]
-    groups = picture_groups(alike, own, case.labels.named_in, find_copies(x, normalize=True))
+    groups = picture_groups(alike, own, case.labels.named_in, exact)
     shown = [
         {
             "rows": len(one.rows), "captions": one.captions, "caption": one.caption,
