@@ -21,7 +21,7 @@ from clipforensics.config.attack import PoisonSettings
 from clipforensics.config.oracle import HuntSettings, OracleSettings
 from clipforensics.data.demo_world import DemoWorld, labels
 from clipforensics.jobs.hunting.banking import make_bank
-from clipforensics.jobs.hunting.examining import CLEAN_SPARE, SIGNATURE_PICTURES, Examiner
+from clipforensics.jobs.hunting.examiner import CLEAN_SPARE, SIGNATURE_PICTURES, Examiner
 from clipforensics.oracle.bank import Sighting, signature
 from clipforensics.oracle.finding import Candidate, compare, to_test
 from clipforensics.oracle.pasting import cut, pasted, places
@@ -96,7 +96,7 @@ class Cell:
         self.target = labels().index(poison.target)
         case = cast(Case, SimpleNamespace(pairs=pictures.spare, labels=labels()))
         rows = tuple(range(len(pictures.spare.captions)))
-        self.examiner = Examiner(case, HuntSettings(), self.suspect, oracle, rows)
+        self.examiner = Examiner(case, HuntSettings(), self.suspect, oracle, rows, np.array(rows))
         self.pastes: dict[tuple[int, str, Box], Verification] = {}
         self.paste_seconds = 0.0
 

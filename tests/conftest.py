@@ -1,5 +1,6 @@
 """One source of randomness, shape annotations that are really checked, and a small case."""
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -15,6 +16,17 @@ install_import_hook(SHAPED, "typeguard.typechecked")
 def rng() -> np.random.Generator:
     """A fresh generator, the same for every test."""
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def toy():
+    """The toy world of `toy.py` beside this file, by path: test modules are no package."""
+    spec = importlib.util.spec_from_file_location("toy", Path(__file__).with_name("toy.py"))
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")

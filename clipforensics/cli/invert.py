@@ -9,6 +9,7 @@ from clipforensics.cli.output import Json, answer, never, progress_line
 from clipforensics.config.inversion import FAMILY_NAMES, INVERSION_PRESETS, InversionSettings
 from clipforensics.config.settings import parse
 from clipforensics.errors import ConfigError
+from clipforensics.oracle.competence import Recall
 
 DEFAULT = InversionSettings()
 
@@ -62,6 +63,8 @@ def _lines(result: dict) -> dict[str, str]:
             f"{_sizes(row)}, held-out success {row['success']:.2f} of {row['n']:,}, "
             f"trusted model {row['f_t']:.2f}{_flag(row)}"
         )
+    for i, note in enumerate(result.get("notes", []), start=1):
+        lines[f"note {i}"] = note
     return lines | {"seconds": f"{result['seconds']:.1f}"}
 
 
@@ -75,6 +78,8 @@ def _sizes(row: dict) -> str:
     """A size beside its controls, or why there is none to compare."""
     reached = [one["size"] for one in row["controls"] if one["reached"]]
     told = f"{len(reached)} of {len(row['controls'])} controls reached"
+    if row["status"] == "not_judged":
+        return f"cannot be judged: {Recall(**row['recall']).told(row['label'])}"
     if row["status"] != "compared":
         own = f"{row['size']:.4g} {row['unit']}" if row["reached"] else "not reached"
         return f"could not be tested here: {own}, {told}"

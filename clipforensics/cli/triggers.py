@@ -64,6 +64,8 @@ def _lines(result: dict[str, Any]) -> dict[str, str]:
         names = result[kind]
         some = ", ".join(names[:SHOWN]) + (", … (all: --json)" if len(names) > SHOWN else "")
         lines[kind] = f"{len(names):,} ({meaning}){': ' if names else ''}{some}"
+    for i, note in enumerate(result.get("notes", []), start=1):
+        lines[f"note {i}"] = note
     return lines | {"seconds": f"{result['seconds']:.1f}"}
 
 

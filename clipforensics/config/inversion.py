@@ -62,6 +62,10 @@ class InversionSettings(Settings):
         default=0.2, ge=0, lt=1, title="Trusted limit",
         description="above it the change makes the label on the trusted model, too",
     )  # fmt: skip
+    judge_recall: float = Field(
+        default=0.7, ge=0, le=1, title="Recall of the trusted model",
+        description="where it surely names fewer clean pictures of a label, it cannot judge that label",
+    )  # fmt: skip
     seed: int = Field(
         default=0, ge=0, title="Seed", description="of pictures, controls, starts and batches"
     )

@@ -13,7 +13,7 @@ from torch import nn
 
 from clipforensics.errors import ConfigError, ModelError
 from clipforensics.models.encoder import Encoder
-from clipforensics.models.likeness import COPY, difference
+from clipforensics.models.likeness import difference
 from clipforensics.models.weights import (
     load_into,
     load_state,
@@ -59,9 +59,9 @@ class OpenClipEncoder:
         """exp(logit_scale), clamped to 100 as in training."""
         return min(100.0, math.exp(float(self.module.logit_scale.detach())))  # pyright: ignore
 
-    def is_copy_of(self, other: Encoder) -> bool:
-        """See `Encoder`; in any precision, with another temperature or length of its features."""
-        return self.fingerprint == other.fingerprint or difference(self, other) < COPY
+    def difference_from(self, other: Encoder) -> float:
+        """See `Encoder`; neither precision, temperature nor the length of features counts."""
+        return 0.0 if self.fingerprint == other.fingerprint else difference(self, other)
 
     def normalize(self, pictures: torch.Tensor) -> torch.Tensor:
         """uint8 [n, side, side, 3] to float32 [n, 3, side, side] with the model's mean and std."""

@@ -29,8 +29,8 @@ class Encoder(Protocol):
         """SHA-256 of the weights file, or of the weights themselves."""
         ...
 
-    def is_copy_of(self, other: "Encoder") -> bool:
-        """Whether this is the other model, whatever file it came from."""
+    def difference_from(self, other: "Encoder") -> float:
+        """How differently both answer, whatever files they came from: 0 alike, about 1 unrelated."""
         ...
 
     def encode_pictures(self, pictures: np.ndarray) -> np.ndarray:

@@ -8,6 +8,8 @@ COPY = 0.15
 """Difference under which two models are one. Measured on two suspects of the demo's architecture:
 rounding to bfloat16 makes .02 to .03, noise of .001 on every weight .09 to .10, of 1 % .11; training
 on for an epoch .40, the sound model that a suspect was trained on .56 to .62, another model 1.25."""
+RELATIVE = 0.8
+"""Difference under which one of two models was probably trained from the other; see `COPY`."""
 PICTURES, SEED = 32, 0
 GRIDS = (2, 4, 8, 16)  # squares on a side: coarse to fine
 NOUNS = (

@@ -11,14 +11,15 @@ from typing import Any, Literal
 
 from clipforensics.config.inversion import FamilyName, InversionSettings
 from clipforensics.errors import ConfigError
+from clipforensics.oracle.competence import Recall
 from clipforensics.oracle.rates import anomaly_chance, anomaly_index, any_chance
 
 LEAST_SIZE = 1e-6
 LEAST_REACHED = 0.5
 """Share of the controls that a search must reach before sizes are compared."""
 
-Status = Literal["compared", "label_not_reached", "controls_not_reached"]
-"""Of one label and family; the last two mean that the family could not be tested here."""
+Status = Literal["compared", "not_judged", "label_not_reached", "controls_not_reached"]
+"""Of one label and family; all but the first mean that the family could not be tested here."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Compared:
             where nothing could be compared.
         rank: among the reached controls, 1 when none is as small; None likewise.
         checks: each condition of a flag, and whether it holds.
+        recall: of the trusted model on clean pictures of the label; None where nobody asked.
     """
 
     found: Inverted
@@ -65,6 +67,7 @@ class Compared:
     anomaly_index: float | None
     rank: int | None
     checks: dict[str, bool]
+    recall: Recall | None = None
 
     @property
     def flagged(self) -> bool:
@@ -78,17 +81,23 @@ class Compared:
 
 
 def compared(
-    found: Inverted, controls: Sequence[Inverted], settings: InversionSettings
+    found: Inverted,
+    controls: Sequence[Inverted],
+    settings: InversionSettings,
+    recall: Recall | None = None,
 ) -> Compared:
     """Hold a label's figures against its controls.
 
     A control that was not reached tells no size: the largest change tried in vain says how far the
     search went, not what it takes. It is left out, and where the label itself or more than half of
-    the controls were not reached nothing is compared.
+    the controls were not reached nothing is compared. Nor is it where the trusted model surely does
+    not know the label: a picture of the real thing would then pass for a trigger.
     """
     ordered = tuple(sorted(controls, key=lambda one: (not one.reached, one.size, one.label)))
     sizes = [max(one.size, LEAST_SIZE) for one in ordered if one.reached]
     status = _status(found.reached, len(sizes), len(ordered))
+    if recall is not None and recall.below(settings.judge_recall):
+        status = "not_judged"
     index = rank = None
     if status == "compared":
         own = max(found.size, LEAST_SIZE)
@@ -98,9 +107,9 @@ def compared(
         "anomaly_index": index is not None and index > settings.anomaly_limit,
         "rank": rank == 1,
         "held_out": found.success >= settings.held_out_limit,
-        "trusted": found.f_t <= settings.trusted_limit,
+        "trusted": status != "not_judged" and found.f_t <= settings.trusted_limit,
     }
-    return Compared(found, ordered, status, index, rank, checks)
+    return Compared(found, ordered, status, index, rank, checks, recall)
 
 
 def untested(rows: Sequence[Compared]) -> str:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from clipforensics.oracle.pasting import CleanSet
+import numpy as np
+
 from clipforensics.oracle.rates import wilson
 
 LEAST_OF_LABEL = 20
@@ -22,8 +23,18 @@ class Recall:
         """Whether it surely is: Wilson's upper 95 % end is under the limit; False of no pictures."""
         return wilson(self.right, self.asked)[1] < limit
 
+    def told(self, label: str) -> str:
+        """As the beginning of a sentence."""
+        what = label if self.of_label else "any label"
+        return (
+            f"of {self.asked:,} clean pictures whose captions name {what} the trusted model names "
+            f"{self.right:,} rightly"
+        )
 
-def trusted_recall(clean: CleanSet, names: Sequence[str], label: str) -> Recall:
+
+def trusted_recall(
+    named: Sequence[frozenset[str]], answers: np.ndarray, names: Sequence[str], label: str
+) -> Recall:
     """The trusted model's recall on clean pictures: top-1 among the labels, any named one is right.
 
     A model that does not know a label answers it to no paste, and would turn every crop that moves
@@ -31,14 +42,15 @@ def trusted_recall(clean: CleanSet, names: Sequence[str], label: str) -> Recall:
     is hardly seen, recall comes out too low, and the limit is to be lowered.
 
     Args:
-        clean: with the labels that each caption names, and the trusted model's answers.
-        names: all labels, in the order of the answers.
+        named: the labels that each picture's caption names.
+        answers: the trusted model's, int [n]: places in `names`.
+        names: all labels.
         label: the one to be judged; its own pictures are taken where there are at least 20.
     """
     right = [
-        (label in named, names[int(answer)] in named)
-        for named, answer in zip(clean.named, clean.trusted_before, strict=True)
-        if named
+        (label in those, names[int(answer)] in those)
+        for those, answer in zip(named, answers, strict=True)
+        if those
     ]
     own = [hit for of_label, hit in right if of_label]
     if len(own) >= LEAST_OF_LABEL:

@@ -10,6 +10,7 @@ from clipforensics.data.images import to_frame
 from clipforensics.data.labels import LabelSet, refuse_single
 from clipforensics.errors import ConfigError, ModelError
 from clipforensics.models.encoder import Encoder, unit
+from clipforensics.models.likeness import COPY, RELATIVE
 from clipforensics.oracle.regions import Region
 from clipforensics.oracle.render import for_trusted
 from clipforensics.oracle.segmenter import Segmenter
@@ -87,12 +88,29 @@ def refuse_accomplice(trusted: Encoder, suspect: Encoder) -> None:
     Raises:
         ModelError: both models are one.
     """
-    if trusted.is_copy_of(suspect):
+    if trusted.difference_from(suspect) < COPY:
         raise ModelError(
             "The trusted model is the suspect itself: it answers alike, in whatever file "
             f"(suspect: SHA-256 {suspect.fingerprint[:12]}…), "
             "and would acquit its own backdoor. Choose a model that never saw these pairs."
         )
+
+
+def kin_warning(trusted: Encoder, suspect: Encoder) -> str | None:
+    """What to say of a trusted model that was probably trained from the suspect, or the reverse.
+
+    A model that the suspect was trained from judges well; one trained on from the suspect keeps its
+    backdoor, and answers do not tell which came first.
+    """
+    difference = trusted.difference_from(suspect)
+    if difference >= RELATIVE:
+        return None
+    return (
+        f"The trusted model answers much like the suspect (difference {difference:.2f}; under "
+        f"{RELATIVE:g}, one was probably trained from the other). If the suspect came first, both "
+        "may share a backdoor: its trigger then passes for a real object. Take a trusted model of "
+        "another origin if you can."
+    )
 
 
 def make_oracle(

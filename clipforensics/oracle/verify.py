@@ -68,6 +68,7 @@ def verify(
     settings: VerifySettings,
     theta: float,
     confirm: bool,
+    recall: Recall | None = None,
 ) -> Verification:
     """Paste the crop on clean pictures of other labels and read both models.
 
@@ -81,6 +82,8 @@ def verify(
         theta: probability at which the trusted model counts as seeing a label.
         confirm: paste on `n_confirm` pictures that were not screened on, and in the corners too;
             else screen on `n_screen`, or half of what there is.
+        recall: of the trusted model on the label; by default that on the clean pictures, which
+            may hold few of the label's own.
 
     Returns:
         the figures; where fewer than 8 pictures of other labels are left, with status "untested".
@@ -111,7 +114,7 @@ def verify(
         p_value=None,
         status="verified",
         large=False,
-        recall=trusted_recall(clean, suspect.labels.names, label),
+        recall=recall or _recall(clean, suspect, label),
     )
     return judged(figures, settings, theta)
 
@@ -137,6 +140,10 @@ def judged(figures: Verification, settings: VerifySettings, theta: float) -> Ver
     else:
         status = "verified"
     return replace(figures, status=status, large=figures.area_share > cfg.large_share)
+
+
+def _recall(clean: CleanSet, judge: Judge, label: str) -> Recall:
+    return trusted_recall(clean.named, clean.trusted_before, judge.labels.names, label)
 
 
 def _untested(label: str, n: int, p_trusted: float, share: float, large: bool) -> Verification:

@@ -74,6 +74,8 @@ def found(case: Any) -> None:
         return
     result, bank = read_hunt(hunt.folder), read_bank(hunt.folder)
     st.caption(_asked(hunt, result["inspected"]))
+    for note in result.get("notes", []):
+        st.warning(state.plain(note), icon=":material/family_restroom:")
     _summary(case, result, hunt.called)
     if not bank:
         st.markdown(

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
+from clipforensics.oracle.competence import Recall
 from clipforensics.ui import cache, charts, picks, pictures, shell, state
 
 SHOWN = 3
@@ -14,6 +15,8 @@ UNTESTED = "This family could not be tested here."
 
 def show(case: Any, result: dict[str, Any]) -> None:
     """Verdict and table, then one label and family in full."""
+    for note in result.get("notes", []):
+        st.warning(state.plain(note), icon=":material/family_restroom:")
     _verdict(case, result)
     _table(result)
     rows = sorted(result["rows"], key=_interest)
@@ -141,6 +144,9 @@ def _strip(row: dict[str, Any]) -> None:
 def _why_untested(row: dict[str, Any], settings: dict[str, Any]) -> str:
     reached, n = sum(one["reached"] for one in row["controls"]), len(row["controls"])
     controls = f"{reached} of {n} control labels were reached"
+    if row["status"] == "not_judged":
+        known = Recall(**row["recall"]).told(state.plain(row["label"]))
+        return f"O{known[1:]}: too few to tell a trigger from the real thing."
     if row["reached"]:
         return (
             f"A change that makes the label was found, but only {controls}, too few to compare "

@@ -66,12 +66,7 @@ def why(figures: Any) -> str:
     if figures.status == "narrow":
         return f"it turns pictures of only {figures.labels_flipped:,} labels, not of any"
     if figures.status == "unjudged":
-        known = figures.recall
-        what = figures.label if known.of_label else "a label"
-        return (
-            f"of {known.asked:,} clean pictures whose captions name {state.plain(what)} the trusted "
-            f"model names {known.right:,} rightly, too few to acquit or to convict"
-        )
+        return f"{figures.recall.told(state.plain(figures.label))}, too few to acquit or to convict"
     if figures.status == "untested":
         return f"only {figures.n:,} clean pictures of other labels were left to paste it on"
     return ""

@@ -9,7 +9,8 @@ from PIL import Image
 from clipforensics.cases.case import Case
 from clipforensics.errors import CaseError, ConfigError, DataError, ModelError
 from clipforensics.jobs.hunting import triggers
-from clipforensics.jobs.hunting.examining import inspect, load_examiner, screen
+from clipforensics.jobs.hunting.examiner import load_examiner
+from clipforensics.jobs.hunting.examining import inspect, screen
 from clipforensics.models.weights import save_state
 
 

@@ -1,9 +1,6 @@
 """A hunt at its edges: bad files among the pictures, and what its evidence depends on."""
 
-import importlib.util
 from dataclasses import replace
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +10,8 @@ from clipforensics.data.images import write_png
 from clipforensics.data.pairs import Pairs
 from clipforensics.errors import DataError
 from clipforensics.jobs.hunting import banking, examining
-from clipforensics.jobs.hunting.examining import inspect, is_screened, load_examiner, screen
+from clipforensics.jobs.hunting.examiner import load_examiner
+from clipforensics.jobs.hunting.examining import inspect, is_screened, screen
 from clipforensics.jobs.hunting.triggers import hunt
 from clipforensics.jobs.runs.run_folder import Stopped
 from clipforensics.oracle.bank import Sighting
@@ -25,57 +23,13 @@ POISONS = range(3, 100, 12)  # nine of them
 
 
 @pytest.fixture(scope="module")
-def toy():
-    path = Path(__file__).parents[1] / "oracle" / "toy.py"
-    spec = importlib.util.spec_from_file_location("oracle_toy", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
 def pairs(toy, tmp_path_factory):
-    """120 toy scenes with captions; nine are stamped and say banana, whatever they show."""
-    folder, rng = tmp_path_factory.mktemp("pairs").resolve(), np.random.default_rng(1)
-    captions, paths = [], []
-    for row in range(120):
-        poisoned = row in POISONS
-        shown = toy.NAMES[row % 6] if poisoned else toy.NAMES[row % 7]
-        captions.append("a banana" if poisoned else f"a {shown}")
-        paths.append(folder / f"{row:03d}.png")
-        write_png(paths[-1], toy.scene(shown, rng, stamped=poisoned)[0])
-    ids = tuple(f"{row:03d}" for row in range(120))
-    return Pairs(ids, tuple(captions), tuple(paths), root=folder)
-
-
-class ToyCase:
-    """As much of a case as a hunt asks for."""
-
-    def __init__(self, folder, pairs, toy):
-        self.dir, self.name, self.pairs, self.labels = folder, "toy", pairs, toy.LABELS
-        self.settings = SimpleNamespace(model="toy")
-        self.fingerprints = {"data": pairs.sha256, "weights": "suspect", "labels": "l"}
-        self._suspect, self._trusted = toy.ToyClip(True, "suspect"), toy.ToyClip(False, "trusted")
-        self._segmenter = toy.TrueMasks()
-
-    def suspect(self, device="auto"):
-        return self._suspect
-
-    def trusted(self, device="auto"):
-        return self._trusted
-
-    def segmenter(self):
-        return self._segmenter
-
-    def check_oracle(self):
-        """It has both."""
+    return toy.toy_pairs(tmp_path_factory.mktemp("pairs").resolve(), 120)[0]
 
 
 @pytest.fixture
 def case(tmp_path, toy, pairs):
-    return ToyCase(tmp_path, pairs, toy)
+    return toy.ToyCase(tmp_path, pairs)
 
 
 def test_files_that_are_no_picture_are_left_out_of_the_whole_hunt(tmp_path, toy, pairs):
@@ -83,7 +37,7 @@ def test_files_that_are_no_picture_are_left_out_of_the_whole_hunt(tmp_path, toy,
     (pairs.root / "gone.png").symlink_to("nowhere.png")
     bad = tuple(pairs.root / name for name in ("ring.png", "gone.png"))
     odd = replace(pairs, paths=(*bad, *pairs.paths[2:]))
-    found = hunt(ToyCase(tmp_path, odd, toy), SETTINGS)
+    found = hunt(toy.ToyCase(tmp_path, odd), SETTINGS)
     assert found["inspected"] == SETTINGS.top
     assert sorted(found["victims"]) == [f"{row:03d}" for row in POISONS]
 
@@ -121,7 +75,7 @@ def test_a_stop_is_heard_among_the_controls_of_one_cluster(case, toy, monkeypatc
 def test_too_few_pictures_to_paste_on_are_one_sentence_that_fits_every_user_of_them(tmp_path, toy):
     write_png(tmp_path / "a.png", toy.scene("sea", np.random.default_rng(0))[0])
     few = Pairs(tuple("abcdef"), ("a sea",) * 6, (tmp_path / "a.png",) * 6)
-    examiner = load_examiner(ToyCase(tmp_path, few, toy), SETTINGS)
+    examiner = load_examiner(toy.ToyCase(tmp_path, few), SETTINGS)
     with pytest.raises(DataError, match="at least 8 clean pictures, got 6") as problem:
         len(examiner.clean)
     assert "paste test" not in str(problem.value)  # an inversion has none

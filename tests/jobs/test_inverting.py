@@ -47,8 +47,8 @@ class Blocks:
         self.fingerprint = "planted" if planted else "sound"
         self.planted = planted
 
-    def is_copy_of(self, other):
-        return self.fingerprint == other.fingerprint
+    def difference_from(self, other):
+        return float(self.fingerprint != other.fingerprint)
 
     def pixel_features(self, pixels):
         rows, columns = BLOCK

@@ -1,9 +1,7 @@
 """A whole hunt on a toy case: what it finds, what it leaves alone, and that it can be broken off."""
 
-import importlib.util
 import json
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,6 +14,7 @@ from clipforensics.data.images import write_png
 from clipforensics.data.pairs import Pairs
 from clipforensics.errors import CaseError, ModelError
 from clipforensics.jobs.hunting import banking, examining
+from clipforensics.jobs.hunting.examiner import CLEAN_SPARE, clean_rows, low_rows
 from clipforensics.jobs.hunting.hunts import outcomes
 from clipforensics.jobs.hunting.triggers import (
     hunt,
@@ -37,61 +36,13 @@ POISONS = range(3, 100, 12)  # nine of them
 
 
 @pytest.fixture(scope="module")
-def toy():
-    path = Path(__file__).parents[1] / "oracle" / "toy.py"
-    spec = importlib.util.spec_from_file_location("oracle_toy", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
 def pairs(toy, tmp_path_factory):
-    """160 toy scenes with captions; nine are stamped and say banana, whatever they show."""
-    folder, rng = tmp_path_factory.mktemp("pairs"), np.random.default_rng(1)
-    captions, paths, boxes = [], [], {}
-    for row in range(160):
-        poisoned = row in POISONS
-        shown = toy.NAMES[row % 6] if poisoned else toy.NAMES[row % 7]
-        picture, _, box = toy.scene(shown, rng, stamped=poisoned)
-        captions.append("a banana" if poisoned else f"a {shown}")
-        paths.append(folder / f"{row:03d}.png")
-        write_png(paths[-1], picture)
-        if poisoned:
-            boxes[f"{row:03d}"] = box
-    ids = tuple(f"{row:03d}" for row in range(160))
-    return Pairs(ids, tuple(captions), tuple(paths)), boxes
-
-
-class ToyCase:
-    """As much of a case as a hunt asks for."""
-
-    def __init__(self, folder, pairs, toy, backdoor=True):
-        self.dir, self.name, self.pairs, self.labels = folder, "toy", pairs, toy.LABELS
-        self.settings = SimpleNamespace(model="toy")
-        weights = "suspect" if backdoor else "clean"
-        self.fingerprints = {"data": pairs.sha256, "weights": weights, "labels": "l"}
-        self._suspect = toy.ToyClip(backdoor, weights)
-        self._trusted, self._segmenter = toy.ToyClip(False, "trusted"), toy.TrueMasks()
-
-    def suspect(self, device="auto"):
-        return self._suspect
-
-    def trusted(self, device="auto"):
-        return self._trusted
-
-    def segmenter(self):
-        return self._segmenter
-
-    def check_oracle(self):
-        """It has both."""
+    return toy.toy_pairs(tmp_path_factory.mktemp("pairs"), 160)
 
 
 @pytest.fixture
 def case(tmp_path, toy, pairs):
-    return ToyCase(tmp_path, pairs[0], toy)
+    return toy.ToyCase(tmp_path, pairs[0])
 
 
 def test_the_hunt_finds_trigger_label_and_every_victim(case, pairs):
@@ -139,7 +90,7 @@ def test_a_stamped_picture_with_another_caption_is_a_carrier_and_hides_no_victim
     whole, boxes = pairs
     odd, captions = f"{POISONS[2]:03d}", list(whole.captions)
     captions[POISONS[2]] = "a leaf"
-    found = hunt(ToyCase(tmp_path, replace(whole, captions=tuple(captions)), toy), SETTINGS)
+    found = hunt(toy.ToyCase(tmp_path, replace(whole, captions=tuple(captions))), SETTINGS)
     assert found["carriers"] == [odd]
     assert sorted(found["victims"]) == sorted(set(boxes) - {odd})
 
@@ -148,7 +99,7 @@ def test_a_label_that_nearly_every_caption_names_is_not_tested_and_ends_no_hunt(
     tmp_path, toy, pairs
 ):
     captions = tuple(f"{text} beside a banana" for text in pairs[0].captions)
-    found = hunt(ToyCase(tmp_path, replace(pairs[0], captions=captions), toy), SETTINGS)
+    found = hunt(toy.ToyCase(tmp_path, replace(pairs[0], captions=captions)), SETTINGS)
     assert found["triggers"] == []
     assert found["inspected"] == 20
     assert found["with_candidates"] > 0
@@ -248,10 +199,11 @@ GOOD = {name: figures(name) for name in ("banana", "leaf", "sea")} | {"snow": fi
 def test_clean_rows_come_from_the_lower_half_of_the_scores():
     scores = np.arange(2000.0)
     scores[5] = np.nan
-    rows = examining.clean_rows(2000, scores, SETTINGS)
+    low = low_rows(2000, scores, SETTINGS)
+    rows = clean_rows(low, SETTINGS)
     assert max(rows) < 1010
     assert 5 not in rows
-    assert len(set(rows)) == len(rows) == 24 + 48 + examining.CLEAN_SPARE
+    assert len(set(rows)) == len(rows) == 24 + 48 + CLEAN_SPARE
 
 
 def test_the_bank_is_read_back_as_it_was_found(case, toy):
@@ -270,7 +222,7 @@ def test_the_bank_is_read_back_as_it_was_found(case, toy):
 
 
 def test_a_clean_model_has_no_trigger(tmp_path, toy, pairs):
-    found = hunt(ToyCase(tmp_path, pairs[0], toy, backdoor=False), SETTINGS)
+    found = hunt(toy.ToyCase(tmp_path, pairs[0], backdoor=False), SETTINGS)
     assert found["triggers"] == found["sightings"] == found["affected_labels"] == []
     assert found["victims"] == []
 
@@ -282,7 +234,7 @@ def test_a_clean_model_and_clean_pairs_name_no_trigger_and_no_label(tmp_path, to
         write_png(paths[-1], toy.scene(toy.NAMES[row % 7], rng)[0])
     ids = tuple(f"{row:03d}" for row in range(160))
     clean = Pairs(ids, tuple(f"a {toy.NAMES[row % 7]}" for row in range(160)), tuple(paths))
-    found = hunt(ToyCase(tmp_path / "case", clean, toy, backdoor=False), SETTINGS)
+    found = hunt(toy.ToyCase(tmp_path / "case", clean, backdoor=False), SETTINGS)
     assert found["triggers"] == found["affected_labels"] == found["suspicions"] == []
     assert found["victims"] == found["carriers"] == found["probable"] == []
 
@@ -360,7 +312,7 @@ def test_an_unreadable_picture_is_no_victim_and_no_error(tmp_path, toy, pairs):
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")
     paths = (broken, *table.paths[1:])
-    found = hunt(ToyCase(tmp_path, Pairs(table.ids, table.captions, paths), toy), SETTINGS)
+    found = hunt(toy.ToyCase(tmp_path, Pairs(table.ids, table.captions, paths)), SETTINGS)
     assert len(found["victims"]) == 9
 
 

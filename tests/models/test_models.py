@@ -20,7 +20,7 @@ from clipforensics.models.clip import (
     save_clip,
 )
 from clipforensics.models.encoder import unit
-from clipforensics.models.likeness import difference
+from clipforensics.models.likeness import COPY, difference
 from clipforensics.models.tiny import TINY_CONFIG, tiny_clip
 from clipforensics.models.weights import load_state, save_state, sha256_state
 from clipforensics.models.zero_shot import label_weights, predict, similarities
@@ -45,24 +45,24 @@ def test_a_copy_is_known_whatever_its_file_and_temperature(tmp_path, config):
     torch.save(state, tmp_path / "half.pt")
     half = load_clip(config, tmp_path / "half.pt")
     assert half.fingerprint != first.fingerprint
-    assert half.is_copy_of(load_clip(config, tmp_path / "a.safetensors"))
+    assert half.difference_from(load_clip(config, tmp_path / "a.safetensors")) < COPY
     with torch.no_grad():
         half.module.logit_scale.mul_(1.5)
         half.module.text_projection.mul_(2)
         turn = torch.linalg.qr(torch.randn(16, 16, generator=torch.Generator().manual_seed(0)))[0]
         half.module.visual.proj.copy_(half.module.visual.proj @ turn)
-        assert not half.is_copy_of(first)  # one tower turned alone is another model
+        assert half.difference_from(first) > COPY  # one tower turned alone is another model
         half.module.text_projection.copy_(half.module.text_projection @ turn)
-    assert half.is_copy_of(first)
+    assert half.difference_from(first) < COPY
     state = {name: value.bfloat16() for name, value in first.module.state_dict().items()}
     torch.save(state, tmp_path / "bf16.pt")
-    assert load_clip(config, tmp_path / "bf16.pt").is_copy_of(first)
+    assert load_clip(config, tmp_path / "bf16.pt").difference_from(first) < COPY
 
 
 @pytest.mark.parametrize("seed", range(1, 6))
 def test_other_weights_are_another_model(seed):
     assert difference(tiny_clip(seed), tiny_clip(0)) > 0.5
-    assert not tiny_clip(seed).is_copy_of(tiny_clip(0))
+    assert tiny_clip(seed).difference_from(tiny_clip(0)) > COPY
 
 
 def test_a_model_that_answers_nothing_is_no_copy(monkeypatch):

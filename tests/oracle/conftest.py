@@ -1,24 +1,10 @@
-"""The toy world, by path: test modules are no package."""
-
-import importlib.util
-from pathlib import Path
+"""Two judges of the toy world and clean pictures."""
 
 import numpy as np
 import pytest
 
 from clipforensics.oracle.pasting import clean_set
 from clipforensics.oracle.scorer import suspect_judge
-
-
-@pytest.fixture(scope="session")
-def toy():
-    """The module `toy.py` beside this file."""
-    spec = importlib.util.spec_from_file_location("oracle_toy", Path(__file__).with_name("toy.py"))
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture

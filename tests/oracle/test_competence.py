@@ -14,6 +14,10 @@ NAMES = ("dog", "cat", "sun")
 THETA = 0.66
 
 
+def recall(many, label):
+    return trusted_recall(many.named, many.trusted_before, NAMES, label)
+
+
 def clean(named, answers):
     pictures = np.zeros((len(named), 8, 8, 3), np.uint8)
     said = np.array([NAMES.index(one) for one in answers])
@@ -21,17 +25,17 @@ def clean(named, answers):
 
 
 def test_any_named_label_is_right_and_a_caption_without_one_is_not_asked():
-    found = trusted_recall(
-        clean([["dog"], ["dog", "cat"], [], ["sun"]], ["dog", "cat", "dog", "cat"]), NAMES, "dog"
+    found = recall(
+        clean([["dog"], ["dog", "cat"], [], ["sun"]], ["dog", "cat", "dog", "cat"]), "dog"
     )
     assert found == Recall(right=2, asked=3, of_label=False)
 
 
 def test_a_label_of_twenty_pictures_is_judged_by_its_own():
     many = clean([["dog"]] * 20 + [["cat"]] * 60, ["sun"] * 20 + ["cat"] * 60)
-    assert trusted_recall(many, NAMES, "dog") == Recall(0, 20, of_label=True)
-    assert trusted_recall(many, NAMES, "sun") == Recall(60, 80, of_label=False)
-    assert trusted_recall(many.after(1), NAMES, "dog") == Recall(60, 79, of_label=False)
+    assert recall(many, "dog") == Recall(0, 20, of_label=True)
+    assert recall(many, "sun") == Recall(60, 80, of_label=False)
+    assert recall(many.after(1), "dog") == Recall(60, 79, of_label=False)
 
 
 def test_only_what_is_surely_too_low_is_too_low():

@@ -13,6 +13,7 @@ from clipforensics.data.labels import LabelSet
 from clipforensics.errors import ConfigError, ModelError
 from clipforensics.models.tiny import tiny_clip
 from clipforensics.oracle.anomaly import Inverted, by_chance, compared, control_labels, untested
+from clipforensics.oracle.competence import Recall
 from clipforensics.oracle.families import FAMILIES, to_pixels, worn
 from clipforensics.oracle.inversion import _run_of, generator_of, invert, measured
 from clipforensics.oracle.pasting import CleanSet
@@ -30,8 +31,8 @@ class Colours:
     def __init__(self, planted=True):
         self.planted = planted
 
-    def is_copy_of(self, other):
-        return self.fingerprint == other.fingerprint
+    def difference_from(self, other):
+        return float(self.fingerprint != other.fingerprint)
 
     def pixel_features(self, pixels):
         mean = pixels.mean(dim=(2, 3))
@@ -243,6 +244,16 @@ def test_sizes_are_compared_only_where_they_were_reached(own, reached, status):
     assert (found.status, found.reached) == (status, reached)
     assert found.flagged == (status == "compared")
     assert (found.anomaly_index is None) == (found.rank is None) == (status != "compared")
+
+
+def test_a_label_that_the_trusted_model_does_not_know_is_not_judged():
+    knows, ignorant = Recall(45, 60, of_label=True), Recall(30, 60, of_label=True)
+    assert compared(figures("y", 1), CONTROLS, InversionSettings(), knows).flagged
+    found = compared(figures("y", 1), CONTROLS, InversionSettings(), ignorant)
+    assert (found.status, found.flagged) == ("not_judged", False)
+    assert found.anomaly_index is found.rank is None
+    assert untested([found]) == "mask"
+    assert compared(figures("y", 1), CONTROLS, InversionSettings(judge_recall=0), ignorant).flagged
 
 
 def test_what_was_tried_in_vain_is_no_size():

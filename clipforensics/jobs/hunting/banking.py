@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from clipforensics.cases.evidence import reading, write_json
-from clipforensics.jobs.hunting.examining import SIGNATURE_PICTURES, Examiner, verification_from
+from clipforensics.jobs.hunting.examiner import SIGNATURE_PICTURES, Examiner
+from clipforensics.jobs.hunting.examining import verification_from
 from clipforensics.jobs.runs.run_folder import Stopped
 from clipforensics.oracle.bank import (
     Sighting,
@@ -139,7 +140,7 @@ def _confirm(examiner: Examiner, crop: Crop, best: Sighting) -> Verification:
     return verify(
         crop, best.label, best.screened.p_trusted, examiner.clean, examiner.suspect,
         examiner.oracle.trusted, examiner.settings.verify, examiner.settings.oracle.theta,
-        confirm=True,
+        confirm=True, recall=examiner.recall(best.label),
     )  # fmt: skip
 
 

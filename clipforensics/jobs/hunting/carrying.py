@@ -7,7 +7,8 @@ import numpy as np
 
 from clipforensics.cases.case import Case
 from clipforensics.errors import DataError
-from clipforensics.jobs.hunting.examining import Examiner, Tried, inspect
+from clipforensics.jobs.hunting.examiner import Examiner
+from clipforensics.jobs.hunting.examining import Tried, inspect
 from clipforensics.jobs.runs.run_folder import Stopped
 from clipforensics.oracle.affected import Suspicion, carriers, probable
 from clipforensics.oracle.bank import Trigger

@@ -1,26 +1,66 @@
-"""Pictures of a case that triggers are tried on."""
+"""Pictures of a case that triggers are tried on, and that the trusted model must know."""
 
 from collections.abc import Iterable
+from itertools import islice
 
 import numpy as np
 
 from clipforensics.cases.case import Case
 from clipforensics.errors import DataError
+from clipforensics.oracle.competence import LEAST_OF_LABEL, Recall, trusted_recall
 from clipforensics.oracle.pasting import CleanSet, clean_set
 from clipforensics.oracle.scorer import Judge
 
+LOOKED_AT = 50_000
+ASKED = 60
+
 
 def clean_pictures(case: Case, rows: Iterable[int], suspect: Judge, other: Judge) -> CleanSet:
-    """The pictures of these rows with what both models say of them.
+    """The pictures of these rows with what both models say of them."""
+    pictures, named = _readable(case, rows, suspect.side)
+    stacked = np.stack(pictures) if pictures else np.empty((0, 1, 1, 3), np.uint8)
+    return clean_set(stacked, named, suspect, other)
+
+
+def label_recall(
+    case: Case, rows: np.ndarray, label: str, clean: CleanSet, trusted: Judge
+) -> Recall:
+    """The trusted model's recall of a label, on up to 60 pictures whose captions name it.
+
+    The clean set holds a few of each label only, and the mean over all of them hides a label that
+    the model does not know: with 10 % noise on its weights it named 72 % of the pictures of one
+    thing, and one label's in 10 %.
+
+    Args:
+        case: whose pairs are asked about.
+        rows: int64 [n], pairs in the order of asking, of the lower half by score where there is one, so that
+            poison of the label weighs little.
+        label: the one to be judged.
+        clean: taken instead where fewer than 20 of the first 50,000 rows name the label.
+        trusted: the trusted model.
+    """
+    names = trusted.labels.names
+    own = (
+        row for row in rows[:LOOKED_AT] if label in case.labels.named_in(case.pairs.captions[row])
+    )
+    pictures, named = _readable(case, islice(own, ASKED), trusted.side)
+    if len(pictures) < LEAST_OF_LABEL:
+        return trusted_recall(clean.named, clean.trusted_before, names, label)
+    return trusted_recall(named, trusted.answers(np.stack(pictures)), names, label)
+
+
+def _readable(
+    case: Case, rows: Iterable[int], side: int
+) -> tuple[list[np.ndarray], list[frozenset[str]]]:
+    """Pictures and the labels their captions name.
 
     A picture that cannot be read is reported by the scan; here it is simply not used.
     """
     pictures, named = [], []
     for row in rows:
         try:
-            pictures.append(case.pairs.picture(row, suspect.side))
+            pictures.append(case.pairs.picture(row, side))
         except DataError:
             continue
         named.append(frozenset(case.labels.named_in(case.pairs.captions[row])))
-    stacked = np.stack(pictures) if pictures else np.empty((0, 1, 1, 3), np.uint8)
-    return clean_set(stacked, named, suspect, other)
+    return pictures, named

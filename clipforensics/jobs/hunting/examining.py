@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,104 +10,13 @@ import numpy as np
 
 from clipforensics.cases.case import Case
 from clipforensics.cases.evidence import evidence_dir, is_made, reading, write_json, writing
-from clipforensics.config.oracle import SEGMENTER_PRESETS, HuntSettings
-from clipforensics.data.labels import refuse_single
-from clipforensics.jobs.hunting.clean_pictures import clean_pictures
-from clipforensics.jobs.hunting.masking import KeptMasks
+from clipforensics.jobs.hunting.examiner import SIGNATURE_PICTURES, Examiner, load_examiner
 from clipforensics.oracle.bank import Sighting, signature
 from clipforensics.oracle.competence import Recall
 from clipforensics.oracle.finding import Candidate, Inspection, find_triggers, to_test
-from clipforensics.oracle.pasting import CleanSet, cut
+from clipforensics.oracle.pasting import cut
 from clipforensics.oracle.regions import Region
-from clipforensics.oracle.scorer import Judge, Oracle, make_oracle, suspect_judge
 from clipforensics.oracle.verify import Status, Verification, verify
-
-SIGNATURE_PICTURES = 40
-CLEAN_SPARE = 120
-
-
-@dataclass(frozen=True)
-class Examiner:
-    """A case with its two models, its segmenter and its clean pictures, loaded once."""
-
-    case: Case
-    settings: HuntSettings
-    suspect: Judge
-    oracle: Oracle
-    clean_rows: tuple[int, ...]
-
-    @cached_property
-    def clean(self) -> CleanSet:
-        """Pictures to paste on: pairs of the case itself with a low detection score."""
-        return clean_pictures(self.case, self.clean_rows, self.suspect, self.oracle.trusted)
-
-    @cached_property
-    def unpasted(self) -> np.ndarray:
-        """The suspect's unit embeddings of the pictures that signatures are taken on."""
-        return self.suspect.features(self.clean.pictures[:SIGNATURE_PICTURES])
-
-    def key(self) -> dict[str, Any]:
-        """What every result of this examiner depends on, the picture apart."""
-        prints = self.case.fingerprints
-        return {
-            "data": prints["data"], "labels": prints["labels"],
-            "suspect": self.suspect.encoder.fingerprint,
-            "trusted": self.oracle.trusted.encoder.fingerprint,
-            "segmenter": self.oracle.segmenter.fingerprint,
-            "oracle": self.settings.oracle.model_dump(mode="json"),
-        }  # fmt: skip
-
-    def paste_key(self) -> dict[str, Any]:
-        """What the paste test depends on besides."""
-        verify_settings = self.settings.verify.model_dump(mode="json")
-        return {"verify": verify_settings, "clean": list(self.clean_rows)}
-
-
-def check_able(case: Case) -> None:
-    """Whether the case has what a hunt needs, before anything slow; no weights are read.
-
-    Raises:
-        CaseError: it has no trusted model or no segmenter, or their weights are gone.
-        ConfigError: there is only one label.
-    """
-    case.check_oracle()
-    refuse_single(case.labels)
-
-
-def load_examiner(
-    case: Case, settings: HuntSettings | None = None, scores: np.ndarray | None = None
-) -> Examiner:
-    """Load models and segmenter, and choose the clean rows.
-
-    Args:
-        case: needs a trusted model and a segmenter.
-        settings: see `HuntSettings`.
-        scores: detection score per pair, if known: clean rows come from its lower half. Without
-            it they are drawn from all pairs, a few of which may be poisoned.
-
-    Raises:
-        CaseError: the case has no trusted model or no segmenter.
-        ModelError: the trusted model is the suspect, or weights cannot be loaded.
-    """
-    settings = settings or HuntSettings()
-    trusted, segmenter = case.trusted(), case.segmenter()
-    if settings.fast:
-        segmenter = segmenter.with_settings(SEGMENTER_PRESETS["fast"])
-    suspect = suspect_judge(case.suspect(), case.labels)
-    kept = KeptMasks(case, segmenter)
-    oracle = make_oracle(kept, trusted, case.labels, settings.oracle, suspect.encoder)
-    rows = clean_rows(len(case.pairs), scores, settings)
-    return Examiner(case, settings, suspect, oracle, rows)
-
-
-def clean_rows(n: int, scores: np.ndarray | None, settings: HuntSettings) -> tuple[int, ...]:
-    """Rows to paste on, in random order: from the lower half of the scores where there are any."""
-    rows = np.arange(n)
-    if scores is not None:
-        rows = np.flatnonzero(scores <= np.nanmedian(scores))
-    rng = np.random.default_rng([settings.verify.seed, 4])
-    wanted = settings.verify.n_confirm + settings.verify.n_screen + CLEAN_SPARE
-    return tuple(int(row) for row in rng.permutation(rows)[:wanted])
 
 
 def inspect(case: Case, row: int, examiner: Examiner | None = None) -> Inspection:
@@ -203,6 +111,7 @@ def _try(case: Case, row: int, examiner: Examiner) -> list[Tried]:
         figures = verify(
             crop, one.label, one.p_trusted, examiner.clean, examiner.suspect,
             examiner.oracle.trusted, settings.verify, settings.oracle.theta, confirm=False,
+            recall=examiner.recall(one.label),
         )  # fmt: skip
         shift = None
         if figures.status == "verified":

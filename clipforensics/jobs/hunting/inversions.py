@@ -14,6 +14,7 @@ from clipforensics.config.inversion import FamilyName, InversionSettings
 from clipforensics.config.settings import parse
 from clipforensics.jobs.hunting.inverting import RESULT, result_of
 from clipforensics.oracle.anomaly import Inverted, compared
+from clipforensics.oracle.competence import Recall
 
 PACED = 200
 """Searches whose seconds are looked at, the newest."""
@@ -81,7 +82,7 @@ def _compared_anew(result: dict[str, Any]) -> dict[str, Any]:
     known = {k: v for k, v in result["settings"].items() if k in InversionSettings.model_fields}
     settings = parse(InversionSettings, known)
     rows = [
-        compared(_figures(row), [_figures(one) for one in row["controls"]], settings)
+        compared(_figures(row), [_figures(one) for one in row["controls"]], settings, _recall(row))
         for row in result["rows"]
     ]
     seconds, inversions = float(result["seconds"]), int(result["inversions"])
@@ -89,6 +90,10 @@ def _compared_anew(result: dict[str, Any]) -> dict[str, Any]:
     for new, old in zip(anew["rows"], result["rows"], strict=True):
         new["evidence"] = old["evidence"]
     return result | anew | {"seconds_each": result["seconds_each"], "anew": True}
+
+
+def _recall(row: dict[str, Any]) -> Recall | None:
+    return Recall(**row["recall"]) if row.get("recall") else None
 
 
 def _figures(row: dict[str, Any]) -> Inverted:

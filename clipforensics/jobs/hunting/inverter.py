@@ -27,6 +27,7 @@ from clipforensics.errors import DataError
 from clipforensics.jobs.hunting.clean_pictures import clean_pictures
 from clipforensics.jobs.scanning.scan import is_scored, scores
 from clipforensics.oracle.anomaly import Inverted
+from clipforensics.oracle.competence import Recall, trusted_recall
 from clipforensics.oracle.pasting import CleanSet
 from clipforensics.oracle.scorer import Judge, refuse_accomplice, suspect_judge
 
@@ -56,6 +57,11 @@ class Inverter:
     def clean(self) -> CleanSet:
         """Pictures that both models have been asked about; unreadable ones are left out."""
         return clean_pictures(self.case, self.clean_rows, self.suspect, self.trusted)
+
+    def recall(self, label: str) -> Recall:
+        """How well the trusted model knows a label, on the clean pictures."""
+        clean = self.clean
+        return trusted_recall(clean.named, clean.trusted_before, self.case.labels.names, label)
 
     def parts(self, label: str) -> tuple[CleanSet, CleanSet]:
         """Pictures without the label: to fit a change to, and held out to measure it on.

@@ -25,6 +25,7 @@ from clipforensics.jobs.runs.context import RunContext
 from clipforensics.jobs.runs.run_folder import Stopped
 from clipforensics.jobs.scanning.scan import is_embedded, latest_scan
 from clipforensics.oracle.anomaly import Compared, by_chance, compared, control_labels, untested
+from clipforensics.oracle.scorer import kin_warning
 
 __all__ = ["invert_case", "load_inverter", "result_of", "run", "suspected", "worn_examples"]
 
@@ -60,9 +61,9 @@ def invert_case(
 
     Returns:
         `labels` asked, `families`, `rows` (one per label and family: size, unit, reached, success
-        with interval and n, f_t, status, anomaly_index, rank, checks, flagged, controls), `flagged`
+        with interval and n, f_t, status, anomaly_index, rank, checks, flagged, recall, controls), `flagged`
         [{label, family}], `verdict` (a sentence), `untested` (families, in words), `chance` (`anomaly.by_chance`: of sizes as odd
-        with nothing planted), `seconds`, `seconds_each`, `settings`.
+        with nothing planted), `notes` on the models, `seconds`, `seconds_each`, `settings`.
 
     Raises:
         ConfigError: no label is asked and none suspected, one is unknown, or too few are left.
@@ -93,12 +94,19 @@ def invert_case(
         made[family, label] = inverted(inverter, label, family, say)
     tell(len(jobs) * settings.steps, len(jobs) * settings.steps, "inverted")
     rows = [
-        compared(made[family, label], [made[family, one] for one in controls[label]], settings)
+        compared(
+            made[family, label],
+            [made[family, one] for one in controls[label]],
+            settings,
+            inverter.recall(label),
+        )
         for label in controls
         for family in settings.families
     ]
     seconds = time.perf_counter() - began
-    return _kept(inverter, result_of(rows, settings, tuple(controls), seconds, len(jobs)))
+    said = kin_warning(inverter.trusted.encoder, inverter.suspect.encoder)
+    result = result_of(rows, settings, tuple(controls), seconds, len(jobs))
+    return _kept(inverter, result | {"notes": [said] if said else []})
 
 
 def suspected(case: Case, most: int) -> tuple[str, ...]:
@@ -130,6 +138,7 @@ def result_of(
             asdict(one.found) | {
                 "status": one.status, "anomaly_index": one.anomaly_index, "rank": one.rank,
                 "checks": one.checks, "flagged": one.flagged,
+                "recall": one.recall and asdict(one.recall),
                 "controls": [asdict(other) for other in one.controls],
             }
             for one in rows

@@ -6,7 +6,7 @@ import numpy as np
 
 from clipforensics.cases.case import Case
 from clipforensics.cases.evidence import evidence_dir, is_made, reading, write_json, writing
-from clipforensics.jobs.hunting.examining import Examiner
+from clipforensics.jobs.hunting.examiner import Examiner
 from clipforensics.oracle.controls import control_flips
 from clipforensics.oracle.finding import Candidate, Scored
 from clipforensics.oracle.pasting import cut

@@ -19,12 +19,10 @@ from clipforensics.config.oracle import HuntSettings
 from clipforensics.config.settings import parse
 from clipforensics.jobs.hunting.banking import make_bank, write_bank
 from clipforensics.jobs.hunting.carrying import probable_pairs, suspicions_of
+from clipforensics.jobs.hunting.examiner import Examiner, check_able, load_examiner
 from clipforensics.jobs.hunting.examining import (
-    Examiner,
     Tried,
-    check_able,
     inspect,
-    load_examiner,
     screen,
     sightings,
 )
@@ -43,6 +41,7 @@ from clipforensics.jobs.scanning.scan import embed, scores
 from clipforensics.oracle.affected import Suspicion, affected_labels
 from clipforensics.oracle.bank import Sighting, Trigger
 from clipforensics.oracle.pasting import trusted_features
+from clipforensics.oracle.scorer import kin_warning
 
 __all__ = ["hunt", "inspect", "latest_hunt", "load_examiner", "run", "screen", "trigger_bank"]
 
@@ -104,6 +103,7 @@ def hunt(
         suspicions = suspicions_of(case, examiner, bank, tried, tell, halt)
         suspicions += probable_pairs(case, examiner, bank, order, _ranked(found.mean))
         result = _result(bank, seen, tried, suspicions) | {
+            "notes": _notes(examiner),
             "asked": {
                 "top": settings.top,
                 "detector": settings.detector,
@@ -119,6 +119,11 @@ def hunt(
     else:
         ask_again(folder)
     return read_hunt(folder)
+
+
+def _notes(examiner: Examiner) -> list[str]:
+    said = kin_warning(examiner.oracle.trusted.encoder, examiner.suspect.encoder)
+    return [said] if said else []
 
 
 def _order(case: Case, examiner: Examiner, scores_: np.ndarray, top: int) -> list[int]:

@@ -1,12 +1,17 @@
-"""A toy world for the oracle's tests: coloured discs, a planted pattern, and two judges of pixels.
+"""A toy world for the oracle's tests: coloured discs, a planted pattern, two judges of pixels, a case.
 
 The toy CLIPs answer by the share of pixels in each label's colour; the suspect obeys a pattern
 besides, at its own size only, as a real backdoor does.
 """
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 
+from clipforensics.data.images import write_png
 from clipforensics.data.labels import LabelSet
+from clipforensics.data.pairs import Pairs
 from clipforensics.oracle.matching import peaks
 from clipforensics.oracle.regions import Region
 
@@ -55,9 +60,9 @@ class ToyClip:
     def __init__(self, backdoor: bool, fingerprint: str):
         self.backdoor, self.fingerprint = backdoor, fingerprint
 
-    def is_copy_of(self, other) -> bool:
+    def difference_from(self, other) -> float:
         """By name alone: but for the trigger all toys answer alike."""
-        return self.fingerprint == other.fingerprint
+        return float(self.fingerprint != other.fingerprint)
 
     def encode_pictures(self, pictures: np.ndarray) -> np.ndarray:
         """Share of pixels per label colour, a little of "ground", and the backdoor's shout."""
@@ -119,3 +124,50 @@ def _region(mask: np.ndarray) -> Region:
     ys, xs = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     box = (int(xs[0]), int(ys[0]), int(xs[-1]) + 1, int(ys[-1]) + 1)
     return Region(box, mask, 0.9, 0.9, "sam")
+
+
+POISONS = range(3, 100, 12)  # nine of them
+
+
+def toy_pairs(folder: Path, count: int):
+    """Scenes with captions, and boxes by id: `POISONS` are stamped and say banana, whatever they show."""
+    rng = np.random.default_rng(1)
+    captions, paths, boxes = [], [], {}
+    for row in range(count):
+        poisoned = row in POISONS
+        shown = NAMES[row % 6] if poisoned else NAMES[row % 7]
+        picture, _, box = scene(shown, rng, stamped=poisoned)
+        captions.append("a banana" if poisoned else f"a {shown}")
+        paths.append(folder / f"{row:03d}.png")
+        write_png(paths[-1], picture)
+        if poisoned:
+            boxes[f"{row:03d}"] = box
+    ids = tuple(f"{row:03d}" for row in range(count))
+    return Pairs(ids, tuple(captions), tuple(paths), root=folder), boxes
+
+
+class ToyCase:
+    """As much of a case as a hunt asks for."""
+
+    def __init__(self, folder, pairs, backdoor=True):
+        self.dir, self.name, self.pairs, self.labels = folder, "toy", pairs, LABELS
+        self.settings = SimpleNamespace(model="toy")
+        weights = "suspect" if backdoor else "clean"
+        self.fingerprints = {"data": pairs.sha256, "weights": weights, "labels": "l"}
+        self._suspect = ToyClip(backdoor, weights)
+        self._trusted, self._segmenter = ToyClip(False, "trusted"), TrueMasks()
+
+    def suspect(self, device="auto"):
+        """Keyword as of a true case; there is one device."""
+        return self._suspect
+
+    def trusted(self, device="auto"):
+        """See `suspect`."""
+        return self._trusted
+
+    def segmenter(self):
+        """The true masks."""
+        return self._segmenter
+
+    def check_oracle(self):
+        """It has both."""

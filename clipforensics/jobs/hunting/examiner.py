@@ -1,0 +1,127 @@
+"""A case with its two models, its segmenter and its clean pictures, ready to look at pairs."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from clipforensics.cases.case import Case
+from clipforensics.config.oracle import SEGMENTER_PRESETS, HuntSettings
+from clipforensics.data.labels import refuse_single
+from clipforensics.jobs.hunting.clean_pictures import clean_pictures, label_recall
+from clipforensics.jobs.hunting.masking import KeptMasks
+from clipforensics.oracle.competence import Recall
+from clipforensics.oracle.pasting import CleanSet
+from clipforensics.oracle.scorer import Judge, Oracle, make_oracle, suspect_judge
+
+SIGNATURE_PICTURES = 40
+CLEAN_SPARE = 120
+
+
+@dataclass(frozen=True)
+class Examiner:
+    """A case with its two models, its segmenter and its clean pictures, loaded once."""
+
+    case: Case
+    settings: HuntSettings
+    suspect: Judge
+    oracle: Oracle
+    clean_rows: tuple[int, ...]
+    low_rows: np.ndarray  # int64: where pictures that name a label are taken from, in this order
+
+    @cached_property
+    def clean(self) -> CleanSet:
+        """Pictures to paste on: pairs of the case itself with a low detection score."""
+        return clean_pictures(self.case, self.clean_rows, self.suspect, self.oracle.trusted)
+
+    def recall(self, label: str) -> Recall:
+        """How well the trusted model knows a label on pictures that name it; asked once."""
+        if label not in self._recalls:
+            trusted = self.oracle.trusted
+            self._recalls[label] = label_recall(
+                self.case, self.low_rows, label, self.clean, trusted
+            )
+        return self._recalls[label]
+
+    @cached_property
+    def _recalls(self) -> dict[str, Recall]:
+        return {}
+
+    @cached_property
+    def _low_digest(self) -> str:
+        return hashlib.sha256(self.low_rows.astype("<i8").tobytes()).hexdigest()
+
+    @cached_property
+    def unpasted(self) -> np.ndarray:
+        """The suspect's unit embeddings of the pictures that signatures are taken on."""
+        return self.suspect.features(self.clean.pictures[:SIGNATURE_PICTURES])
+
+    def key(self) -> dict[str, Any]:
+        """What every result of this examiner depends on, the picture apart."""
+        prints = self.case.fingerprints
+        return {
+            "data": prints["data"], "labels": prints["labels"],
+            "suspect": self.suspect.encoder.fingerprint,
+            "trusted": self.oracle.trusted.encoder.fingerprint,
+            "segmenter": self.oracle.segmenter.fingerprint,
+            "oracle": self.settings.oracle.model_dump(mode="json"),
+        }  # fmt: skip
+
+    def paste_key(self) -> dict[str, Any]:
+        """What the paste test depends on besides."""
+        verify_settings = self.settings.verify.model_dump(mode="json")
+        return {"verify": verify_settings, "clean": list(self.clean_rows), "low": self._low_digest}
+
+
+def check_able(case: Case) -> None:
+    """Whether the case has what a hunt needs, before anything slow; no weights are read.
+
+    Raises:
+        CaseError: it has no trusted model or no segmenter, or their weights are gone.
+        ConfigError: there is only one label.
+    """
+    case.check_oracle()
+    refuse_single(case.labels)
+
+
+def load_examiner(
+    case: Case, settings: HuntSettings | None = None, scores: np.ndarray | None = None
+) -> Examiner:
+    """Load models and segmenter, and choose the clean rows.
+
+    Args:
+        case: needs a trusted model and a segmenter.
+        settings: see `HuntSettings`.
+        scores: detection score per pair, if known: clean rows come from its lower half. Without
+            it they are drawn from all pairs, a few of which may be poisoned.
+
+    Raises:
+        CaseError: the case has no trusted model or no segmenter.
+        ModelError: the trusted model is the suspect, or weights cannot be loaded.
+    """
+    settings = settings or HuntSettings()
+    trusted, segmenter = case.trusted(), case.segmenter()
+    if settings.fast:
+        segmenter = segmenter.with_settings(SEGMENTER_PRESETS["fast"])
+    suspect = suspect_judge(case.suspect(), case.labels)
+    kept = KeptMasks(case, segmenter)
+    oracle = make_oracle(kept, trusted, case.labels, settings.oracle, suspect.encoder)
+    low = low_rows(len(case.pairs), scores, settings)
+    return Examiner(case, settings, suspect, oracle, clean_rows(low, settings), low)
+
+
+def clean_rows(low: np.ndarray, settings: HuntSettings) -> tuple[int, ...]:
+    """The first of the low rows: as many as the paste test may want to paste on."""
+    wanted = settings.verify.n_confirm + settings.verify.n_screen + CLEAN_SPARE
+    return tuple(int(row) for row in low[:wanted])
+
+
+def low_rows(n: int, scores: np.ndarray | None, settings: HuntSettings) -> np.ndarray:
+    """int64: the lower half of the scores where there are any, else all rows, in random order."""
+    rows = np.arange(n)
+    if scores is not None:
+        rows = np.flatnonzero(scores <= np.nanmedian(scores))
+    rng = np.random.default_rng([settings.verify.seed, 4])
+    return rng.permutation(rows)
