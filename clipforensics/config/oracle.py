@@ -119,6 +119,14 @@ class VerifySettings(Settings):
         default=0.7, ge=0, le=1, title="Recall of the trusted model",
         description="where it surely names fewer clean pictures' labels than this, it cannot judge",
     )  # fmt: skip
+    objects: int = Field(
+        default=20, ge=0, le=1000, title="Real objects",
+        description="of the label, pasted likewise before anything is called a trigger; 0: none",
+    )  # fmt: skip
+    objects_known: float = Field(
+        default=0.8, ge=0, le=1, title="Real objects known",
+        description="where the trusted model takes fewer of them for real, it cannot judge",
+    )  # fmt: skip
     weak_flip: float = Field(
         default=0.5, gt=0, lt=1, title="Weak limit",
         description="Wilson's lower end and the gap to the trusted model must reach this",

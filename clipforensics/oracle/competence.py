@@ -7,6 +7,8 @@ import numpy as np
 
 from clipforensics.oracle.rates import wilson
 
+LEAST_OBJECTS = 5
+"""Real objects that flip the suspect, from which the trusted model's part in them counts."""
 LEAST_OF_LABEL = 20
 """Clean pictures that name a label, from which its own recall is asked for; else that of all labels."""
 
@@ -29,6 +31,30 @@ class Recall:
         return (
             f"of {self.asked:,} clean pictures whose captions name {what} the trusted model names "
             f"{self.right:,} rightly"
+        )
+
+
+@dataclass(frozen=True)
+class Objects:
+    """Real objects of a label under the paste test: positive controls of the trusted model.
+
+    Knowing a label in whole pictures is not knowing it pasted. With 10 % noise on its weights a
+    trusted model named 40 of 60 hamburgers, and on the paste of a real one that flips a sound
+    suspect it answered so in 6 of 13 cases only: the other seven would have been called triggers.
+    """
+
+    working: int  # real objects whose paste flips the suspect as often as a trigger must
+    known: int  # of these, for how many the trusted model flips as well, as an object should
+
+    def below(self, limit: float) -> bool:
+        """Whether fewer than this share are known; False where fewer than 5 work."""
+        return self.working >= LEAST_OBJECTS and self.known < limit * self.working
+
+    def told(self, label: str) -> str:
+        """As the beginning of a sentence."""
+        return (
+            f"of {self.working:,} crops of clean pictures whose captions name {label}, pasted likewise, "
+            f"that turn the suspect, the trusted model knows {self.known:,}"
         )
 
 

@@ -152,6 +152,23 @@ def pasted_at(
     return pasted(clean.pictures[:first], crop, at[:first])
 
 
+def answers_by_place(
+    crop: Crop, clean: CleanSet, suspect: Judge, seed: int, corners: bool
+) -> dict[Protocol, np.ndarray]:
+    """What the suspect answers with the crop pasted where it was found, at random and in the corners."""
+    protocols: tuple[Protocol, ...] = ("found", "random", *(CORNERS if corners else ()))
+    return {place: suspect.answers(pasted_at(crop, clean, place, seed)) for place in protocols}
+
+
+def trusted_flips(crop: Crop, clean: CleanSet, trusted: Judge, index: int, seed: int) -> float:
+    """f_t: share that the trusted model answers so, where found or at random, whichever is more."""
+    rates = [
+        float((trusted_answers(trusted, pasted_at(crop, clean, place, seed)) == index).mean())
+        for place in ("found", "random")
+    ]
+    return max(rates)
+
+
 def random_crop(
     pictures: UInt8[np.ndarray, "n s s 3"], like: Crop, rng: np.random.Generator
 ) -> Crop:

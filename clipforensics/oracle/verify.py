@@ -11,15 +11,14 @@ from typing import Literal
 import numpy as np
 
 from clipforensics.config.oracle import VerifySettings
-from clipforensics.oracle.competence import Recall, trusted_recall
+from clipforensics.oracle.competence import Objects, Recall, trusted_recall
 from clipforensics.oracle.pasting import (
-    CORNERS,
     LEAST,
     CleanSet,
     Crop,
     Protocol,
-    pasted_at,
-    trusted_answers,
+    answers_by_place,
+    trusted_flips,
 )
 from clipforensics.oracle.rates import answer_entropy, wilson
 from clipforensics.oracle.scorer import Judge
@@ -51,6 +50,7 @@ class Verification:
     controls_as_good: int | None = None  # of these
     control_pictures: int | None = None  # clean pictures that each of these was pasted on
     recall: Recall | None = None  # of the trusted model on clean pictures; older tests lack it
+    objects: Objects | None = None  # real ones of the label, pasted likewise; None before that
 
     @property
     def tied_to_place(self) -> bool:
@@ -95,7 +95,7 @@ def verify(
     share = float(crop.mask.sum()) / clean.pictures[0, :, :, 0].size
     if len(usable) < LEAST:
         return _untested(label, len(usable), p_trusted, share, share > settings.large_share)
-    after = _answers(crop, usable, suspect, settings.seed, confirm)
+    after = answers_by_place(crop, usable, suspect, settings.seed, corners=confirm)
     flips = {place: float((a == index).mean()) for place, a in after.items()}
     better: Protocol = max(("found", "random"), key=lambda place: flips[place])
     flipped = after[better] == index
@@ -106,7 +106,7 @@ def verify(
         flip_rate=flips[better],
         interval=wilson(int(flipped.sum()), len(flipped)),
         entropy=answer_entropy(after[better], len(suspect.labels)),
-        flip_rate_trusted=_trusted_rate(crop, usable, trusted, index, settings.seed),
+        flip_rate_trusted=trusted_flips(crop, usable, trusted, index, settings.seed),
         p_trusted=p_trusted,
         labels_flipped=len(np.unique(usable.trusted_before[flipped])),
         labels_tested=len(np.unique(usable.trusted_before)),
@@ -128,6 +128,8 @@ def judged(figures: Verification, settings: VerifySettings, theta: float) -> Ver
     if figures.n < LEAST:
         status = "untested"
     elif figures.recall is not None and figures.recall.below(cfg.judge_recall):
+        status = "unjudged"
+    elif figures.objects is not None and figures.objects.below(cfg.objects_known):
         status = "unjudged"
     elif figures.p_trusted >= theta or f_t > cfg.object_flip:
         status = "object"
@@ -151,18 +153,3 @@ def _untested(label: str, n: int, p_trusted: float, share: float, large: bool) -
         label, n, {"found": 0.0, "random": 0.0}, 0.0, (0.0, 1.0), 0.0, 0.0, p_trusted, 0, 0, share,
         None, "untested", large,
     )  # fmt: skip
-
-
-def _answers(
-    crop: Crop, clean: CleanSet, judge: Judge, seed: int, corners: bool
-) -> dict[Protocol, np.ndarray]:
-    protocols: tuple[Protocol, ...] = ("found", "random", *(CORNERS if corners else ()))
-    return {place: judge.answers(pasted_at(crop, clean, place, seed)) for place in protocols}
-
-
-def _trusted_rate(crop: Crop, clean: CleanSet, trusted: Judge, index: int, seed: int) -> float:
-    rates = [
-        float((trusted_answers(trusted, pasted_at(crop, clean, place, seed)) == index).mean())
-        for place in ("found", "random")
-    ]
-    return max(rates)

@@ -66,7 +66,8 @@ def why(figures: Any) -> str:
     if figures.status == "narrow":
         return f"it turns pictures of only {figures.labels_flipped:,} labels, not of any"
     if figures.status == "unjudged":
-        return f"{figures.recall.told(state.plain(figures.label))}, too few to acquit or to convict"
+        known = figures.objects or figures.recall
+        return f"{known.told(state.plain(figures.label))}, too few to acquit or to convict"
     if figures.status == "untested":
         return f"only {figures.n:,} clean pictures of other labels were left to paste it on"
     return ""
@@ -102,6 +103,9 @@ def verification(figures: Any, hunted: Any | None = None) -> None:
     ]
     if figures.p_value is not None:
         said.append(f"Against control crops: {p_text(figures)}")
+    if figures.objects is not None and figures.status != "unjudged":
+        told = figures.objects.told(state.plain(figures.label))
+        said.append(f"Beside real objects: {told}")
     if figures.large:
         said.append("Covers more than a quarter of the picture")
     if reason := why(figures):

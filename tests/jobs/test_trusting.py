@@ -68,6 +68,20 @@ def test_a_hunt_convicts_nothing_of_a_label_that_the_trusted_model_does_not_know
     assert [one["label"] for one in hunt(other, SETTINGS)["triggers"]] == ["banana"]
 
 
+def test_a_hunt_convicts_nothing_where_real_objects_look_like_triggers(case, toy, monkeypatch):
+    forget(monkeypatch, case.trusted(), toy, "banana")
+    found = hunt(case, whatever_it_knows(objects=20))
+    assert found["triggers"] == found["affected_labels"] == found["victims"] == []
+    assert {one["status"] for one in found["rejected"]} == {"unjudged"}
+    assert all(one["objects"]["known"] == 0 for one in found["rejected"])
+    assert hunt(case, whatever_it_knows(objects=0))["triggers"]  # it is the objects that say so
+
+
+def whatever_it_knows(objects):
+    paste = SETTINGS.verify.model_copy(update={"judge_recall": 0.0, "objects": objects})
+    return SETTINGS.model_copy(update={"verify": paste})
+
+
 @pytest.mark.parametrize("difference", [COPY, 0.4, RELATIVE, 1.2])
 def test_a_trusted_model_that_answers_like_the_suspect_is_noted(case, monkeypatch, difference):
     monkeypatch.setattr(case.trusted(), "difference_from", lambda other: difference)

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from clipforensics.config.oracle import VerifySettings
-from clipforensics.oracle.competence import Recall, trusted_recall
+from clipforensics.oracle.competence import Objects, Recall, trusted_recall
+from clipforensics.oracle.objects import pasted_objects
 from clipforensics.oracle.pasting import CleanSet, cut
-from clipforensics.oracle.verify import verify
+from clipforensics.oracle.verify import Verification, judged, verify
 
 NAMES = ("dog", "cat", "sun")
 THETA = 0.66
@@ -59,3 +60,39 @@ def test_what_a_model_cannot_judge_is_no_trigger(toy, court, rng, confirm):
         crop, "banana", 0.0, pictures, suspect, trusted, VerifySettings(), THETA, confirm
     )
     assert sound.status != "unjudged"
+
+
+def test_real_objects_that_are_not_known_leave_nobody_to_judge():
+    assert Objects(13, 6).below(0.8)
+    assert not Objects(13, 13).below(0.8)
+    assert Objects(5, 3).below(0.8)
+    assert not Objects(5, 4).below(0.8)
+    assert not Objects(4, 0).below(0.8)  # too few to tell
+    known, unknown = Objects(10, 10), Objects(10, 2)
+    settings = VerifySettings()
+    figures = Verification(
+        "cat", 100, {"found": 0.9, "random": 0.9}, 0.9, (0.8, 0.95), 0.1, 0.0, 0.0, 6, 6, 0.03,
+        None, "verified", False,
+    )  # fmt: skip
+    assert judged(replace(figures, objects=known), settings, THETA).status == "verified"
+    assert judged(replace(figures, objects=unknown), settings, THETA).status == "unjudged"
+    lenient = VerifySettings(objects_known=0)
+    assert judged(replace(figures, objects=unknown), lenient, THETA).status == "verified"
+
+
+def test_real_objects_are_found_and_known_by_a_model_that_sees(toy, court):
+    suspect, trusted, clean = court
+    rng = np.random.default_rng(3)
+    shown = [toy.scene("cherry", rng)[0] for _ in range(20)]
+    asked = (toy.TrueMasks(), clean, suspect)
+    seen = pasted_objects(shown, "cherry", *asked, trusted, VerifySettings(), 0.5)
+    assert seen.working >= 5
+    assert seen.known == seen.working
+    blind = replace(trusted, weights=np.roll(trusted.weights, 1, axis=0))
+    assert pasted_objects(shown, "cherry", *asked, blind, VerifySettings(), 0.5) == replace(
+        seen, known=0
+    )
+    assert pasted_objects(shown, "cherry", *asked, trusted, VerifySettings(), 1.1).working == 0
+    few = clean.first(7)
+    nobody = pasted_objects(shown, "cherry", asked[0], few, suspect, trusted, VerifySettings(), 0.5)
+    assert nobody == Objects(0, 0)

@@ -51,6 +51,7 @@ def make_bank(
     groups = clusters([s.label for s in seen], np.stack([s.signature for s in seen]))
     confirmed = _all_confirmed(examiner, [[seen[j] for j in group] for group in groups], tell, halt)
     settings, theta = examiner.settings.verify, examiner.settings.oracle.theta
+    confirmed = _beside_objects(examiner, confirmed, tell, halt)
     # only what passed so far is worth the controls; Holm counts exactly these
     tested = [i for i, t in enumerate(confirmed) if t.figures.status in PASSED]
 
@@ -98,6 +99,23 @@ def _all_confirmed(
             left = [group for group, same in zip(left, joins, strict=True) if not same]
         confirmed.append(made)
     return confirmed
+
+
+def _beside_objects(
+    examiner: Examiner, confirmed: Sequence[Trigger], tell: Progress, halt: Stop
+) -> list[Trigger]:
+    """Where the trusted model does not know real objects of the label, pasted likewise, none is judged."""
+    settings, theta = examiner.settings.verify, examiner.settings.oracle.theta
+    made = []
+    for i, one in enumerate(confirmed):
+        if one.figures.status in PASSED and settings.objects:
+            if halt():
+                raise Stopped("Stopped while pasting real objects; inspected pictures are kept.")
+            tell(i, len(confirmed), "pasting real objects of the label")
+            figures = replace(one.figures, objects=examiner.objects(one.label))
+            one = replace(one, figures=judged(figures, settings, theta))
+        made.append(one)
+    return made
 
 
 def _confirmed(examiner: Examiner, group: list[Sighting]) -> Trigger:

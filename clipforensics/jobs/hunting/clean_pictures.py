@@ -1,6 +1,6 @@
 """Pictures of a case that triggers are tried on, and that the trusted model must know."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 import numpy as np
@@ -17,7 +17,7 @@ ASKED = 60
 
 def clean_pictures(case: Case, rows: Iterable[int], suspect: Judge, other: Judge) -> CleanSet:
     """The pictures of these rows with what both models say of them."""
-    pictures, named = _readable(case, rows, suspect.side)
+    pictures, named = readable(case, rows, suspect.side)
     stacked = np.stack(pictures) if pictures else np.empty((0, 1, 1, 3), np.uint8)
     return clean_set(stacked, named, suspect, other)
 
@@ -40,19 +40,25 @@ def label_recall(
         trusted: the trusted model.
     """
     names = trusted.labels.names
-    own = (
-        row for row in rows[:LOOKED_AT] if label in case.labels.named_in(case.pairs.captions[row])
-    )
-    pictures, named = _readable(case, islice(own, ASKED), trusted.side)
+    own = islice(naming(case, rows, label), ASKED)
+    pictures, named = readable(case, own, trusted.side)
     if len(pictures) < LEAST_OF_LABEL:
         return trusted_recall(clean.named, clean.trusted_before, names, label)
     return trusted_recall(named, trusted.answers(np.stack(pictures)), names, label)
 
 
-def _readable(
+def naming(case: Case, rows: np.ndarray, label: str, alone: bool = False) -> Iterator[int]:
+    """Of the first 50,000 rows those whose captions name the label, or only the label."""
+    for row in rows[:LOOKED_AT]:
+        names = case.labels.named_in(case.pairs.captions[row])
+        if label in names and not (alone and len(names) > 1):
+            yield int(row)
+
+
+def readable(
     case: Case, rows: Iterable[int], side: int
 ) -> tuple[list[np.ndarray], list[frozenset[str]]]:
-    """Pictures and the labels their captions name.
+    """Pictures of these rows and the labels their captions name.
 
     A picture that cannot be read is reported by the scan; here it is simply not used.
     """

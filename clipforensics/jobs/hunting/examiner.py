@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,15 @@ import numpy as np
 from clipforensics.cases.case import Case
 from clipforensics.config.oracle import SEGMENTER_PRESETS, HuntSettings
 from clipforensics.data.labels import refuse_single
-from clipforensics.jobs.hunting.clean_pictures import clean_pictures, label_recall
+from clipforensics.jobs.hunting.clean_pictures import (
+    clean_pictures,
+    label_recall,
+    naming,
+    readable,
+)
 from clipforensics.jobs.hunting.masking import KeptMasks
-from clipforensics.oracle.competence import Recall
+from clipforensics.oracle.competence import Objects, Recall
+from clipforensics.oracle.objects import pasted_objects
 from clipforensics.oracle.pasting import CleanSet
 from clipforensics.oracle.scorer import Judge, Oracle, make_oracle, suspect_judge
 
@@ -44,6 +51,22 @@ class Examiner:
                 self.case, self.low_rows, label, self.clean, trusted
             )
         return self._recalls[label]
+
+    def objects(self, label: str) -> Objects:
+        """What real objects of a label do when pasted, asked once: positive controls."""
+        if label not in self._objects:
+            asked, oracle = self.settings, self.oracle
+            named = naming(self.case, self.low_rows, label, alone=True)
+            shown = readable(self.case, islice(named, asked.verify.objects), self.suspect.side)[0]
+            self._objects[label] = pasted_objects(
+                shown, label, oracle.segmenter, self.clean, self.suspect, oracle.trusted,
+                asked.verify, asked.oracle.refeed,
+            )  # fmt: skip
+        return self._objects[label]
+
+    @cached_property
+    def _objects(self) -> dict[str, Objects]:
+        return {}
 
     @cached_property
     def _recalls(self) -> dict[str, Recall]:

@@ -12,7 +12,7 @@ from clipforensics.cases.case import Case
 from clipforensics.cases.evidence import evidence_dir, is_made, reading, write_json, writing
 from clipforensics.jobs.hunting.examiner import SIGNATURE_PICTURES, Examiner, load_examiner
 from clipforensics.oracle.bank import Sighting, signature
-from clipforensics.oracle.competence import Recall
+from clipforensics.oracle.competence import Objects, Recall
 from clipforensics.oracle.finding import Candidate, Inspection, find_triggers, to_test
 from clipforensics.oracle.pasting import cut
 from clipforensics.oracle.regions import Region
@@ -150,9 +150,10 @@ def verification_from(content: dict[str, Any]) -> Verification:
     """Figures of a paste test from their JSON. Raises ValueError for a status unknown here."""
     if content["status"] not in get_args(Status):
         raise ValueError(content["status"])
-    recall = content.get("recall")
+    recall, objects = content.get("recall"), content.get("objects")
     values: dict[str, Any] = {
         **content, "interval": tuple(content["interval"]), "recall": recall and Recall(**recall),
+        "objects": objects and Objects(**objects),
     }  # fmt: skip
     return Verification(**values)
 

@@ -209,6 +209,7 @@ def _trigger_row(trigger: Trigger) -> dict[str, Any]:
         "flip_rate_trusted": figures.flip_rate_trusted, "p_value": figures.p_value,
         "controls": figures.controls, "controls_as_good": figures.controls_as_good,
         "control_pictures": figures.control_pictures,
+        "objects": figures.objects and asdict(figures.objects),
         "labels_flipped": figures.labels_flipped, "status": figures.status,
         "large": figures.large, "consensus": trigger.consensus, "pairs": list(trigger.pairs),
     }  # fmt: skip
