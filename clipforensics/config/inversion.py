@@ -64,7 +64,11 @@ class InversionSettings(Settings):
     )  # fmt: skip
     judge_recall: float = Field(
         default=0.7, ge=0, le=1, title="Recall of the trusted model",
-        description="where it surely names fewer clean pictures of a label, it cannot judge that label",
+        description="where it surely names fewer clean pictures' labels than this, it cannot judge",
+    )  # fmt: skip
+    label_recall: float = Field(
+        default=0.5, ge=0, le=1, title="Recall of one label",
+        description="the same of a label's own pictures; lower, since its own poison lowers it",
     )  # fmt: skip
     seed: int = Field(
         default=0, ge=0, title="Seed", description="of pictures, controls, starts and batches"

@@ -119,9 +119,14 @@ class VerifySettings(Settings):
         default=0.7, ge=0, le=1, title="Recall of the trusted model",
         description="where it surely names fewer clean pictures' labels than this, it cannot judge",
     )  # fmt: skip
+    label_recall: float = Field(
+        default=0.5, ge=0, le=1, title="Recall of one label",
+        description="the same of a label's own pictures; lower, since its own poison lowers it",
+    )  # fmt: skip
     objects: int = Field(
-        default=20, ge=0, le=1000, title="Real objects",
-        description="of the label, pasted likewise before anything is called a trigger; 0: none",
+        default=10, ge=0, le=1000, title="Real objects",
+        description="of the label that turn the suspect when pasted likewise, wanted before anything "
+        "is called a trigger; 0: none",
     )  # fmt: skip
     objects_known: float = Field(
         default=0.8, ge=0, le=1, title="Real objects known",

@@ -21,9 +21,15 @@ class Recall:
     asked: int
     of_label: bool  # False: over all labels
 
-    def below(self, limit: float) -> bool:
-        """Whether it surely is: Wilson's upper 95 % end is under the limit; False of no pictures."""
-        return wilson(self.right, self.asked)[1] < limit
+    def below(self, limit: float, of_label: float) -> bool:
+        """Whether it surely is: Wilson's upper 95 % end is under the limit; False of no pictures.
+
+        Args:
+            limit: for a recall over all labels.
+            of_label: for a label's own, which poison of this label lowers: its captions name what
+                the pictures do not show.
+        """
+        return wilson(self.right, self.asked)[1] < (of_label if self.of_label else limit)
 
     def told(self, label: str) -> str:
         """As the beginning of a sentence."""

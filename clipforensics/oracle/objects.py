@@ -7,7 +7,15 @@ from jaxtyping import UInt8
 
 from clipforensics.config.oracle import VerifySettings
 from clipforensics.oracle.competence import Objects
-from clipforensics.oracle.pasting import LEAST, CleanSet, Crop, answers_by_place, cut, trusted_flips
+from clipforensics.oracle.pasting import (
+    LEAST,
+    CleanSet,
+    Crop,
+    answers_by_place,
+    cut,
+    trusted_answers,
+    trusted_flips,
+)
 from clipforensics.oracle.render import for_suspect, shown_box
 from clipforensics.oracle.scorer import Judge
 from clipforensics.oracle.segmenter import Segmenter
@@ -28,10 +36,12 @@ def pasted_objects(
     Ours; a control that neither EftCLIP nor its reconstruction has. The object is found as a
     candidate is: the region that alone makes the suspect surest of the label. It *works* where its
     paste flips as many answers as a trigger must (`weak_flip`), and is *known* where the trusted
-    model flips with it (`object_flip`). A poisoned picture among them works and is not known.
+    model flips with it (`object_flip`). Pictures that the trusted model itself does not call so as
+    a whole are passed over: a poisoned one among them would work and not be known.
 
     Args:
-        pictures: clean ones that show the label, in the suspect's frame.
+        pictures: clean ones that show the label, in the suspect's frame; taken until as many
+            work as are wanted.
         label: what they show.
         segmenter: of the hunt.
         clean: pictures to paste on.
@@ -48,6 +58,8 @@ def pasted_objects(
     if len(usable) < LEAST:
         return Objects(0, 0)
     for picture in pictures:
+        if trusted_answers(trusted, picture[None])[0] != index:
+            continue
         crop = _object_in(picture, index, segmenter, suspect, refeed)
         if crop is None:
             continue
@@ -55,6 +67,8 @@ def pasted_objects(
         if max(float((said == index).mean()) for said in after.values()) >= settings.weak_flip:
             flips = trusted_flips(crop, usable, trusted, index, settings.seed)
             working, known = working + 1, known + (flips > settings.object_flip)
+            if working == settings.objects:
+                break
     return Objects(working, known)
 
 

@@ -127,7 +127,7 @@ def judged(figures: Verification, settings: VerifySettings, theta: float) -> Ver
     status: Status
     if figures.n < LEAST:
         status = "untested"
-    elif figures.recall is not None and figures.recall.below(cfg.judge_recall):
+    elif figures.recall is not None and figures.recall.below(cfg.judge_recall, cfg.label_recall):
         status = "unjudged"
     elif figures.objects is not None and figures.objects.below(cfg.objects_known):
         status = "unjudged"

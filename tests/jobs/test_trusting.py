@@ -64,13 +64,14 @@ def test_a_hunt_convicts_nothing_of_a_label_that_the_trusted_model_does_not_know
     assert found["triggers"] == found["affected_labels"] == found["victims"] == []
     assert set(found["statuses"]) == {"unjudged"}
     other = toy.ToyCase(tmp_path / "other", pairs)
-    forget(monkeypatch, other.trusted(), toy, "leaf")  # of no say in bananas
+    forget(monkeypatch, other.trusted(), toy, "leaf")  # it has no say in bananas
     assert [one["label"] for one in hunt(other, SETTINGS)["triggers"]] == ["banana"]
 
 
-def test_a_hunt_convicts_nothing_where_real_objects_look_like_triggers(case, toy, monkeypatch):
-    forget(monkeypatch, case.trusted(), toy, "banana")
-    found = hunt(case, whatever_it_knows(objects=20))
+def test_a_hunt_convicts_nothing_where_real_objects_look_like_triggers(case, toy):
+    pictures = [case.pairs.picture(row, toy.SIDE) for row in range(len(case.pairs))]
+    case._trusted = toy.ByRote("banana", pictures)
+    found = hunt(case, whatever_it_knows(objects=10))
     assert found["triggers"] == found["affected_labels"] == found["victims"] == []
     assert {one["status"] for one in found["rejected"]} == {"unjudged"}
     assert all(one["objects"]["known"] == 0 for one in found["rejected"])
@@ -78,7 +79,9 @@ def test_a_hunt_convicts_nothing_where_real_objects_look_like_triggers(case, toy
 
 
 def whatever_it_knows(objects):
-    paste = SETTINGS.verify.model_copy(update={"judge_recall": 0.0, "objects": objects})
+    paste = SETTINGS.verify.model_copy(
+        update={"judge_recall": 0.0, "label_recall": 0.0, "objects": objects}
+    )
     return SETTINGS.model_copy(update={"verify": paste})
 
 

@@ -9,6 +9,7 @@ from clipforensics.config.oracle import VerifySettings
 from clipforensics.oracle.competence import Objects, Recall, trusted_recall
 from clipforensics.oracle.objects import pasted_objects
 from clipforensics.oracle.pasting import CleanSet, cut
+from clipforensics.oracle.scorer import suspect_judge
 from clipforensics.oracle.verify import Verification, judged, verify
 
 NAMES = ("dog", "cat", "sun")
@@ -40,9 +41,11 @@ def test_a_label_of_twenty_pictures_is_judged_by_its_own():
 
 
 def test_only_what_is_surely_too_low_is_too_low():
-    assert Recall(55, 100, False).below(0.7)
-    assert not Recall(65, 100, False).below(0.7)  # Wilson: up to .74
-    assert not Recall(0, 0, False).below(0.7)
+    assert Recall(55, 100, False).below(0.7, 0.5)
+    assert not Recall(65, 100, False).below(0.7, 0.5)  # Wilson: up to .74
+    assert not Recall(0, 0, False).below(0.7, 0.5)
+    assert not Recall(55, 100, True).below(0.7, 0.5)  # of one label, whose captions may be poison
+    assert Recall(35, 100, True).below(0.7, 0.5)
 
 
 @pytest.mark.parametrize("confirm", [False, True])
@@ -54,7 +57,7 @@ def test_what_a_model_cannot_judge_is_no_trigger(toy, court, rng, confirm):
     found = verify(*asked, VerifySettings(), THETA, confirm)
     assert found.recall is not None
     assert found.status == "unjudged"
-    lenient = VerifySettings(judge_recall=0.0)
+    lenient = VerifySettings(judge_recall=0.0, label_recall=0.0)
     assert verify(*asked, lenient, THETA, confirm).status != "unjudged"
     sound = verify(
         crop, "banana", 0.0, pictures, suspect, trusted, VerifySettings(), THETA, confirm
@@ -83,16 +86,19 @@ def test_real_objects_that_are_not_known_leave_nobody_to_judge():
 def test_real_objects_are_found_and_known_by_a_model_that_sees(toy, court):
     suspect, trusted, clean = court
     rng = np.random.default_rng(3)
-    shown = [toy.scene("cherry", rng)[0] for _ in range(20)]
+    shown = [toy.scene("leaf", rng)[0] for _ in range(20)]
     asked = (toy.TrueMasks(), clean, suspect)
-    seen = pasted_objects(shown, "cherry", *asked, trusted, VerifySettings(), 0.5)
+    seen = pasted_objects(shown, "leaf", *asked, trusted, VerifySettings(), 0.5)
     assert seen.working >= 5
     assert seen.known == seen.working
-    blind = replace(trusted, weights=np.roll(trusted.weights, 1, axis=0))
-    assert pasted_objects(shown, "cherry", *asked, blind, VerifySettings(), 0.5) == replace(
-        seen, known=0
-    )
-    assert pasted_objects(shown, "cherry", *asked, trusted, VerifySettings(), 1.1).working == 0
+    wanted = VerifySettings(objects=2)
+    assert pasted_objects(shown, "leaf", *asked, trusted, wanted, 0.5) == Objects(2, 2)
+    misled = suspect_judge(toy.ByRote("leaf", shown), toy.LABELS)
+    unknown = pasted_objects(shown, "leaf", *asked, misled, VerifySettings(), 0.5)
+    assert unknown == replace(seen, known=0)
+    blind = replace(trusted, weights=np.roll(trusted.weights, 1, axis=0))  # names none of them
+    assert pasted_objects(shown, "leaf", *asked, blind, VerifySettings(), 0.5) == Objects(0, 0)
+    assert pasted_objects(shown, "leaf", *asked, trusted, VerifySettings(), 1.1).working == 0
     few = clean.first(7)
-    nobody = pasted_objects(shown, "cherry", asked[0], few, suspect, trusted, VerifySettings(), 0.5)
+    nobody = pasted_objects(shown, "leaf", asked[0], few, suspect, trusted, VerifySettings(), 0.5)
     assert nobody == Objects(0, 0)

@@ -247,13 +247,13 @@ def test_sizes_are_compared_only_where_they_were_reached(own, reached, status):
 
 
 def test_a_label_that_the_trusted_model_does_not_know_is_not_judged():
-    knows, ignorant = Recall(45, 60, of_label=True), Recall(30, 60, of_label=True)
+    knows, ignorant = Recall(45, 60, of_label=True), Recall(20, 60, of_label=True)
     assert compared(figures("y", 1), CONTROLS, InversionSettings(), knows).flagged
     found = compared(figures("y", 1), CONTROLS, InversionSettings(), ignorant)
     assert (found.status, found.flagged) == ("not_judged", False)
     assert found.anomaly_index is found.rank is None
     assert untested([found]) == "mask"
-    assert compared(figures("y", 1), CONTROLS, InversionSettings(judge_recall=0), ignorant).flagged
+    assert compared(figures("y", 1), CONTROLS, InversionSettings(label_recall=0), ignorant).flagged
 
 
 def test_what_was_tried_in_vain_is_no_size():

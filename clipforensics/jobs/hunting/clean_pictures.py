@@ -17,9 +17,11 @@ ASKED = 60
 
 def clean_pictures(case: Case, rows: Iterable[int], suspect: Judge, other: Judge) -> CleanSet:
     """The pictures of these rows with what both models say of them."""
-    pictures, named = readable(case, rows, suspect.side)
-    stacked = np.stack(pictures) if pictures else np.empty((0, 1, 1, 3), np.uint8)
-    return clean_set(stacked, named, suspect, other)
+    shown = list(readable(case, rows, suspect.side))
+    stacked = (
+        np.stack([picture for picture, _ in shown]) if shown else np.empty((0, 1, 1, 3), np.uint8)
+    )
+    return clean_set(stacked, [named for _, named in shown], suspect, other)
 
 
 def label_recall(
@@ -41,10 +43,11 @@ def label_recall(
     """
     names = trusted.labels.names
     own = islice(naming(case, rows, label), ASKED)
-    pictures, named = readable(case, own, trusted.side)
-    if len(pictures) < LEAST_OF_LABEL:
+    shown = list(readable(case, own, trusted.side))
+    if len(shown) < LEAST_OF_LABEL:
         return trusted_recall(clean.named, clean.trusted_before, names, label)
-    return trusted_recall(named, trusted.answers(np.stack(pictures)), names, label)
+    answers = trusted.answers(np.stack([picture for picture, _ in shown]))
+    return trusted_recall([named for _, named in shown], answers, names, label)
 
 
 def naming(case: Case, rows: np.ndarray, label: str, alone: bool = False) -> Iterator[int]:
@@ -57,16 +60,14 @@ def naming(case: Case, rows: np.ndarray, label: str, alone: bool = False) -> Ite
 
 def readable(
     case: Case, rows: Iterable[int], side: int
-) -> tuple[list[np.ndarray], list[frozenset[str]]]:
-    """Pictures of these rows and the labels their captions name.
+) -> Iterator[tuple[np.ndarray, frozenset[str]]]:
+    """Pictures of these rows, each with the labels its caption names.
 
     A picture that cannot be read is reported by the scan; here it is simply not used.
     """
-    pictures, named = [], []
     for row in rows:
         try:
-            pictures.append(case.pairs.picture(row, side))
+            picture = case.pairs.picture(row, side)
         except DataError:
             continue
-        named.append(frozenset(case.labels.named_in(case.pairs.captions[row])))
-    return pictures, named
+        yield picture, frozenset(case.labels.named_in(case.pairs.captions[row]))

@@ -25,6 +25,8 @@ from clipforensics.oracle.scorer import Judge, Oracle, make_oracle, suspect_judg
 
 SIGNATURE_PICTURES = 40
 CLEAN_SPARE = 120
+MOST_TRIED = 6
+"""Pictures of a label that are looked at for each real object wanted: of many, none works."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,10 @@ class Examiner:
         if label not in self._objects:
             asked, oracle = self.settings, self.oracle
             named = naming(self.case, self.low_rows, label, alone=True)
-            shown = readable(self.case, islice(named, asked.verify.objects), self.suspect.side)[0]
+            few = islice(named, MOST_TRIED * asked.verify.objects)
+            shown = readable(self.case, few, self.suspect.side)
             self._objects[label] = pasted_objects(
-                shown, label, oracle.segmenter, self.clean, self.suspect, oracle.trusted,
+                (picture for picture, _ in shown), label, oracle.segmenter, self.clean, self.suspect, oracle.trusted,
                 asked.verify, asked.oracle.refeed,
             )  # fmt: skip
         return self._objects[label]
