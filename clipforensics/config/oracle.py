@@ -108,7 +108,7 @@ class VerifySettings(Settings):
         description="clean pictures for candidates that pass the screen",
     )  # fmt: skip
     controls: int = Field(
-        default=100, ge=20, le=10_000, title="Control crops",
+        default=100, ge=100, le=10_000, title="Control crops",
         description="for each cluster tested, so that Holm's p can reach .01 however many there are",
     )  # fmt: skip
     object_flip: float = Field(
@@ -139,6 +139,11 @@ class VerifySettings(Settings):
     alpha: float = Field(
         default=0.05, gt=0, lt=1, title="Chance limit", description="Holm's p above this is chance"
     )
+    alpha_alone: float = Field(
+        default=0.01, ge=0.01, lt=1, title="Chance limit, one picture",
+        description="the same of what was seen in one picture only: it was chosen out of all that "
+        "were screened, its controls were not",
+    )  # fmt: skip
     labels_flipped: int = Field(
         default=5, ge=1, title="Labels flipped",
         description="flips from fewer labels than this make the trigger narrow",
