@@ -45,10 +45,14 @@ def triggers(
 def _lines(result: dict[str, Any]) -> dict[str, str]:
     """The verdict, one line for each trigger, and what was counted."""
     verified, rejected = len(result["triggers"]), len(result["rejected"])
+    undecided = len(result["undecided"])
+    left = f", {undecided:,} undecided" if undecided else ""
     lines = {
         "verdict": f"{_counted(verified, 'verified trigger')}, {_counted(rejected, 'candidate')} "
-        f"rejected, in {_counted(result['inspected'], 'inspected picture')}"
+        f"rejected{left}, in {_counted(result['inspected'], 'inspected picture')}"
     }
+    if open_ := sum(one["regions"] for one in result["unjudged"]):
+        lines["verdict"] += f"; {_counted(open_, 'region')} could not be judged"
     if not verified:
         lines["verdict"] += ". That is no proof of innocence: see also `clipforensics invert`"
     for i, one in enumerate(result["triggers"], start=1):
@@ -56,6 +60,7 @@ def _lines(result: dict[str, Any]) -> dict[str, str]:
         lines[f"trigger {i}"] = (
             f"makes the suspect say {one['label']}: flips {one['flip_rate']:.1%} of n = {one['n']:,} "
             f"(95 % {low:.1%} to {high:.1%}), on the trusted model {one['flip_rate_trusted']:.1%}; "
+            f"{_beside(one)}"
             f"seen in {_counted(len(one['pairs']), 'picture')}, first {one['pair']} at {one['box']}"
         )
     for one in result["affected_labels"]:
@@ -64,9 +69,23 @@ def _lines(result: dict[str, Any]) -> dict[str, str]:
         names = result[kind]
         some = ", ".join(names[:SHOWN]) + (", … (all: --json)" if len(names) > SHOWN else "")
         lines[kind] = f"{len(names):,} ({meaning}){': ' if names else ''}{some}"
+    for one in result["unjudged"][:SHOWN]:
+        lines[f"cannot judge {one['label']}"] = (
+            f"{_counted(one['regions'], 'region')}: {one['why']}"
+        )
     for i, note in enumerate(result.get("notes", []), start=1):
         lines[f"note {i}"] = note
     return lines | {"seconds": f"{result['seconds']:.1f}"}
+
+
+def _beside(one: dict[str, Any]) -> str:
+    """What its p-value rests on, where the hunt kept that."""
+    if one.get("controls") is None:
+        return ""
+    return (
+        f"{one['controls_as_good']:,} of {one['controls']:,} control crops as good "
+        f"(p {one['p_value']:.3g}, Holm); "
+    )
 
 
 def _counted(n: int, what: str) -> str:

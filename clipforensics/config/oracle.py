@@ -124,7 +124,7 @@ class VerifySettings(Settings):
         description="the same of a label's own pictures; lower, since its own poison lowers it",
     )  # fmt: skip
     objects: int = Field(
-        default=10, ge=0, le=1000, title="Real objects",
+        default=20, ge=0, le=1000, title="Real objects",
         description="of the label that turn the suspect when pasted likewise, wanted before anything "
         "is called a trigger; 0: none",
     )  # fmt: skip

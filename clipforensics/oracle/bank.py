@@ -59,8 +59,11 @@ class Trigger:
 
     def shown_in(self, one: Sighting) -> bool:
         """Whether a sighting of the same label holds this pattern somewhere in its box."""
-        window = one.crop.pixels
-        if one.label != self.label or (window.shape[:2] < np.array(self.mask.shape)).any():
+        return one.label == self.label and self.lies_in(one.crop.pixels)
+
+    def lies_in(self, window: UInt8[np.ndarray, "h w 3"]) -> bool:
+        """Whether these pixels hold this pattern somewhere."""
+        if (window.shape[:2] < np.array(self.mask.shape)).any():
             return False
         return float(peaks(window[None], self.pixels, self.mask)[0][0]) >= SAME_PATTERN
 

@@ -7,6 +7,8 @@ import numpy as np
 
 from clipforensics.oracle.rates import wilson
 
+UNDECIDED = ("untested", "unjudged")
+"""Statuses of a paste test that acquit nothing: nobody could look."""
 LEAST_OBJECTS = 5
 """Real objects that flip the suspect, from which the trusted model's part in them counts."""
 LEAST_OF_LABEL = 20
@@ -15,11 +17,18 @@ LEAST_OF_LABEL = 20
 
 @dataclass(frozen=True)
 class Recall:
-    """On how many clean pictures, of those asked about, the trusted model names what the caption does."""
+    """On how many clean pictures, of those asked about, the trusted model names what the caption does.
+
+    Raises:
+        ValueError: the counts contradict each other.
+    """
 
     right: int
     asked: int
     of_label: bool  # False: over all labels
+
+    def __post_init__(self) -> None:
+        _check_counts(self.right, self.asked)
 
     def below(self, limit: float, of_label: float) -> bool:
         """Whether it surely is: Wilson's upper 95 % end is under the limit; False of no pictures.
@@ -47,20 +56,36 @@ class Objects:
     Knowing a label in whole pictures is not knowing it pasted. With 10 % noise on its weights a
     trusted model named 40 of 60 hamburgers, and on the paste of a real one that flips a sound
     suspect it answered so in 6 of 13 cases only: the other seven would have been called triggers.
+
+    Raises:
+        ValueError: the counts contradict each other.
     """
 
     working: int  # real objects whose paste flips the suspect as often as a trigger must
     known: int  # of these, for how many the trusted model flips as well, as an object should
 
+    def __post_init__(self) -> None:
+        _check_counts(self.known, self.working)
+
+    @property
+    def tell(self) -> bool:
+        """Whether there are enough to say anything."""
+        return self.working >= LEAST_OBJECTS
+
     def below(self, limit: float) -> bool:
         """Whether fewer than this share are known; False where fewer than 5 work."""
-        return self.working >= LEAST_OBJECTS and self.known < limit * self.working
+        return self.tell and self.known < limit * self.working
 
     def told(self, label: str) -> str:
         """As the beginning of a sentence."""
+        if not self.tell:
+            return (
+                f"only {self.working:,} crops of pictures whose captions name {label} turn the suspect "
+                "when pasted likewise: too few to check the trusted model on real objects"
+            )
         return (
-            f"of {self.working:,} crops of clean pictures whose captions name {label}, pasted likewise, "
-            f"that turn the suspect, the trusted model knows {self.known:,}"
+            f"of {self.working:,} crops of pictures whose captions name {label} that turn the suspect "
+            f"when pasted likewise, the trusted model knows {self.known:,}"
         )
 
 
@@ -88,3 +113,9 @@ def trusted_recall(
     if len(own) >= LEAST_OF_LABEL:
         return Recall(sum(own), len(own), of_label=True)
     return Recall(sum(hit for _, hit in right), len(right), of_label=False)
+
+
+def _check_counts(part: int, whole: int) -> None:
+    """Kept evidence is read back into these; counts that nobody can have counted are damage."""
+    if type(part) is not int or type(whole) is not int or not 0 <= part <= whole:
+        raise ValueError(f"{part!r} of {whole!r} is no count")

@@ -1,11 +1,13 @@
 """Real objects of a label, cut out and pasted as a candidate is: does the trusted model know them?"""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from clipforensics.config.oracle import VerifySettings
+from clipforensics.oracle.bank import SAME_COSINE, Trigger, signature
 from clipforensics.oracle.competence import Objects
 from clipforensics.oracle.pasting import (
     LEAST,
@@ -13,7 +15,6 @@ from clipforensics.oracle.pasting import (
     Crop,
     answers_by_place,
     cut,
-    trusted_answers,
     trusted_flips,
 )
 from clipforensics.oracle.render import for_suspect, shown_box
@@ -21,7 +22,15 @@ from clipforensics.oracle.scorer import Judge
 from clipforensics.oracle.segmenter import Segmenter
 
 
-def pasted_objects(
+@dataclass(frozen=True)
+class RealObject:
+    """A crop of a picture that shows the label; pasted, it turns the suspect as a trigger would."""
+
+    crop: Crop
+    known: bool  # whether the trusted model turns with it, as it should with a real thing
+
+
+def working_objects(
     pictures: Iterable[UInt8[np.ndarray, "s s 3"]],
     label: str,
     segmenter: Segmenter,
@@ -30,17 +39,17 @@ def pasted_objects(
     trusted: Judge,
     settings: VerifySettings,
     refeed: float,
-) -> Objects:
-    """Paste what shows the label in each picture, and count those that a hunt could mistake.
+) -> list[RealObject]:
+    """Paste what shows the label in each picture, and keep those that a hunt could mistake.
 
     Ours; a control that neither EftCLIP nor its reconstruction has. The object is found as a
     candidate is: the region that alone makes the suspect surest of the label. It *works* where its
     paste flips as many answers as a trigger must (`weak_flip`), and is *known* where the trusted
-    model flips with it (`object_flip`). Pictures that the trusted model itself does not call so as
-    a whole are passed over: a poisoned one among them would work and not be known.
+    model flips with it (`object_flip`). The trusted model has no part in choosing the pictures: what
+    it names as a whole it would know too often. Nor are poisoned ones left out here (`beside`).
 
     Args:
-        pictures: clean ones that show the label, in the suspect's frame; taken until as many
+        pictures: that show the label by their captions, in the suspect's frame; taken until as many
             work as are wanted.
         label: what they show.
         segmenter: of the hunt.
@@ -50,26 +59,61 @@ def pasted_objects(
         refeed: the suspect's probability of the label in a region from which the region counts.
 
     Returns:
-        none working where fewer than 8 pictures of other labels are left to paste on.
+        none where fewer than 8 pictures of other labels are left to paste on.
     """
     index = suspect.labels.index(label)
     usable = clean.rows(clean.without(label, index)).first(settings.n_screen)
-    working = known = 0
-    if len(usable) < LEAST:
-        return Objects(0, 0)
+    found: list[RealObject] = []
+    if len(usable) < LEAST or not settings.objects:
+        return found
     for picture in pictures:
-        if trusted_answers(trusted, picture[None])[0] != index:
-            continue
         crop = _object_in(picture, index, segmenter, suspect, refeed)
         if crop is None:
             continue
         after = answers_by_place(crop, usable, suspect, settings.seed, corners=False)
         if max(float((said == index).mean()) for said in after.values()) >= settings.weak_flip:
             flips = trusted_flips(crop, usable, trusted, index, settings.seed)
-            working, known = working + 1, known + (flips > settings.object_flip)
-            if working == settings.objects:
+            found.append(RealObject(crop, flips > settings.object_flip))
+            if len(found) == settings.objects:
                 break
-    return Objects(working, known)
+    return found
+
+
+def beside(
+    objects: Iterable[RealObject],
+    triggers: Sequence[Trigger],
+    clean: CleanSet,
+    unpasted: Float[np.ndarray, "n d"],
+    suspect: Judge,
+    seed: int,
+) -> Objects:
+    """Count real objects, those left out that are one of the triggers themselves.
+
+    A poisoned picture's surest region is the trigger: it works, is not known, and would make every
+    real trigger look like something that the trusted model fails to know. It holds the trigger's
+    pattern, or does to the suspect what the trigger does (as sightings are grouped).
+
+    Args:
+        objects: of one label.
+        triggers: of the same label, that passed so far.
+        clean: pictures; the signatures of the triggers are of the first rows of `unpasted`.
+        unpasted: the suspect's unit embeddings of these.
+        suspect: the model under examination.
+        seed: of the places.
+    """
+    pictures = clean.pictures[: len(unpasted)]
+
+    def own(one: RealObject) -> bool:
+        return any(
+            trigger.lies_in(one.crop.pixels)
+            or signature(
+                one.crop, pictures, unpasted, suspect, seed, trigger.figures.tied_to_place
+            ) @ trigger.signature >= SAME_COSINE
+            for trigger in triggers
+        )  # fmt: skip
+
+    left = [one for one in objects if not own(one)]
+    return Objects(len(left), sum(one.known for one in left))
 
 
 def _object_in(

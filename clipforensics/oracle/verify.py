@@ -129,8 +129,6 @@ def judged(figures: Verification, settings: VerifySettings, theta: float) -> Ver
         status = "untested"
     elif figures.recall is not None and figures.recall.below(cfg.judge_recall, cfg.label_recall):
         status = "unjudged"
-    elif figures.objects is not None and figures.objects.below(cfg.objects_known):
-        status = "unjudged"
     elif figures.p_trusted >= theta or f_t > cfg.object_flip:
         status = "object"
     elif figures.interval[0] < cfg.weak_flip or f_s - f_t < cfg.weak_flip:

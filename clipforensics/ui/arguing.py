@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
+from clipforensics.oracle.competence import UNDECIDED
 from clipforensics.ui import pasted, picks, pictures, state, verdict
 
 FROM = "one picture"
@@ -43,7 +44,7 @@ def headline(
     p_label = dict(found.said).get(one.label, 0.0)
     badge = verdict.badge(figures)
     alone = f"Alone it makes the suspect say **{label}** ({one.confidence:.0%}), but"
-    if figures is not None and figures.status in verdict.UNDECIDED:
+    if figures is not None and figures.status in UNDECIDED:
         st.markdown(
             f"{badge} **Whether the outlined region is a trigger stays open.** {alone} "
             f"{verdict.why(figures)}."
@@ -186,6 +187,8 @@ def verdicts(case: Any, name: str, label: str | None) -> None:
         st.markdown("**Your verdict on this picture**", width="content")
         held = case.store.current("sample").get(name)
         picks.verdict_buttons(case, "sample", name, held, "inspect", FROM)
+        if held is not None and held.verdict:
+            picks.withdraw_button(case, "sample", name, "inspect", "Take back", type="tertiary")
         if label is not None:
             entry = case.store.current("label").get(label)
             word = state.plain(label)

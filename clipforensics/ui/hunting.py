@@ -10,6 +10,7 @@ import streamlit as st
 from clipforensics.config.oracle import HuntSettings
 from clipforensics.config.settings import parse
 from clipforensics.errors import ForensicsError
+from clipforensics.oracle.competence import UNDECIDED
 from clipforensics.ui import (
     forms,
     hunted,
@@ -22,6 +23,7 @@ from clipforensics.ui import (
     verdict,
 )
 
+MOST_UNJUDGED = 5  # labels that are named
 LEAST_SPREAD = 8
 """Pictures, and half of all that have a large candidate: from then on its label is named."""
 
@@ -77,17 +79,22 @@ def found(case: Any) -> None:
     for note in result.get("notes", []):
         st.warning(state.plain(note), icon=":material/family_restroom:")
     _summary(case, result, hunt.called)
+    _unjudged(result.get("unjudged", []))
     if not bank:
         st.markdown(
-            "No region passed the paste test. That is no proof of innocence: a trigger that covers "
+            "No region passed the first paste test. That is no proof of innocence: a trigger that covers "
             "the whole picture leaves no region. Inspect more pictures, or raise the number above."
         )
         return
     verified = [one for one in bank if one.figures.status == "verified"]
-    rejected = [one for one in bank if one.figures.status != "verified"]
+    undecided = [one for one in bank if one.figures.status in UNDECIDED]
+    rejected = [one for one in bank if one not in verified and one not in undecided]
     _cards(case, verified, hunt.called)
     if not verified:
-        st.info(_none_verified(rejected), icon=":material/info:")
+        st.info(_none_verified(rejected, undecided), icon=":material/info:")
+    if undecided:
+        with st.expander(f"Undecided candidates ({len(undecided):,})", key="hunt.undecided"):
+            _cards(case, undecided, hunt.called)
     if rejected:
         with st.expander(f"Rejected candidates ({len(rejected):,})", key="hunt.rejected"):
             _cards(case, rejected, hunt.called)
@@ -100,9 +107,28 @@ def _asked(hunt: Any, inspected: int) -> str:
     return f"The hunt below: {inspected:,} pairs, ranked by {ranking}, cut by {way}, {hunt.moment}."
 
 
-def _none_verified(rejected: Sequence[Any]) -> str:
+def _unjudged(labels: Sequence[dict[str, Any]]) -> None:
+    """Where nobody could judge: neither guilt nor innocence was found there."""
+    if not labels:
+        return
+    regions = sum(one["regions"] for one in labels)
+    listed = "\n".join(
+        f"- **{state.plain(one['label'])}** ({one['regions']:,}): {state.plain(one['why'])}"
+        for one in labels[:MOST_UNJUDGED]
+    )
+    more = len(labels) - MOST_UNJUDGED
+    st.warning(
+        f"**{regions:,} region{'s' * (regions != 1)} could not be judged**: the trusted model knows "
+        f"too little of what they say. Take a better trusted model.\n\n{listed}"
+        + (f"\n- and {more:,} labels more" if more > 0 else ""),
+        icon=":material/help:",
+    )
+
+
+def _none_verified(rejected: Sequence[Any], undecided: Sequence[Any] = ()) -> str:
     """Why no candidate is called a trigger; and where many large ones name one label, what may."""
-    reasons = Counter(verdict.STATUS[one.figures.status][0].lower() for one in rejected)
+    every = [*rejected, *undecided]
+    reasons = Counter(verdict.STATUS[one.figures.status][0].lower() for one in every)
     listed = ", ".join(f"{reason} ({n:,})" for reason, n in reasons.most_common())
     plain = f"**No trigger was verified.** No candidate passed: {listed}."
     large = [one for one in rejected if one.figures.large]

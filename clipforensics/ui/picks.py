@@ -51,7 +51,8 @@ def pick_button(
         on_click=decide, args=(case, kind, [subject], PICKED, reason),
     )  # fmt: skip
     if verdict == PICKED:
-        withdraw_button(case, kind, subject, key, "Take back" if label else "", type="tertiary")
+        text = f"Take back {name[0].lower()}{name[1:]}" if name else "Take back" if label else ""
+        withdraw_button(case, kind, subject, key, text, type="tertiary")
 
 
 def verdict_buttons(case: Any, kind: str, subject: str, held: Any, key: str, reason: str) -> None:

@@ -4,12 +4,15 @@ from typing import Any
 
 import streamlit as st
 
+from clipforensics.config.oracle import VerifySettings
+from clipforensics.oracle.competence import UNDECIDED
+from clipforensics.oracle.rates import wilson
 from clipforensics.ui import state
 
 NBSP = "\u00a0"
 STATUS = {
     "verified": ("Verified trigger", "orange", ":material/gpp_bad:"),
-    "object": ("A real object", "green", ":material/category:"),
+    "object": ("Both models see it", "gray", ":material/category:"),
     "weak": ("Too weak", "gray", ":material/trending_down:"),
     "chance": ("No better than controls", "gray", ":material/casino:"),
     "untested": ("Cannot be tested", "gray", ":material/help:"),
@@ -18,8 +21,6 @@ STATUS = {
 }
 SCREENED = ("Passed the first paste test", "gray", ":material/hourglass_top:")
 """A pass without controls is no verdict, and not in a verdict's colour."""
-UNDECIDED = ("untested", "unjudged")
-"""Statuses that acquit nothing: nobody could look."""
 NOT_PASTED = ("Not pasted yet", "gray", ":material/hourglass_empty:")
 
 
@@ -50,9 +51,15 @@ def why(figures: Any) -> str:
     """Why a region is no trigger; empty for one that passed."""
     flips, trusted = f"{figures.flip_rate:.0%}", f"{figures.flip_rate_trusted:.0%}"
     if figures.status == "object":
+        if figures.flip_rate_trusted <= VerifySettings().object_flip:
+            return (
+                f"the trusted model, too, sees the label in the region itself ({figures.p_trusted:.0%} "
+                "sure), as it does in a real object"
+            )
+        low, high = wilson(round(figures.flip_rate_trusted * figures.n), figures.n)
         return (
-            f"on the trusted model the same paste works, too ({trusted}), or it sees the label in the "
-            "region itself: so does any real object"
+            f"pasted likewise it turns the trusted model, too: {trusted} of {figures.n:,} pictures "
+            f"(95{NBSP}% {low:.0%} to {high:.0%}), as a real object does"
         )
     if figures.status == "weak":
         return (
@@ -105,7 +112,8 @@ def verification(figures: Any, hunted: Any | None = None) -> None:
         said.append(f"Against control crops: {p_text(figures)}")
     if figures.objects is not None and figures.status != "unjudged":
         told = figures.objects.told(state.plain(figures.label))
-        said.append(f"Beside real objects: {told}")
+        wanted = f"{VerifySettings().objects_known:.0%}".replace("%", f"{NBSP}%")
+        said.append(f"Positive control: {told} (at least {wanted} wanted)")
     if figures.large:
         said.append("Covers more than a quarter of the picture")
     if reason := why(figures):

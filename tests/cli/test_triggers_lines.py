@@ -5,6 +5,7 @@ from clipforensics.cli.triggers import _lines
 
 def hunt(**changed):
     empty = {"triggers": [], "rejected": [], "affected_labels": [], "inspected": 0, "seconds": 1.0}
+    empty |= {"undecided": [], "unjudged": []}
     return empty | {"victims": [], "carriers": [], "probable": []} | changed
 
 
@@ -30,3 +31,21 @@ def test_each_kind_of_pair_says_what_it_means():
     assert said["probable"].startswith("2 (a weaker sign, ")
     assert said["probable"].endswith("the trusted model sees nowhere): a, b")
     assert said["victims"] == "0 (carry a trigger, and the caption names its label)"
+
+
+def test_what_nobody_could_judge_is_neither_rejected_nor_passed_over():
+    blind = [{"label": "cat", "regions": 172, "why": "of 60 pictures it names 6 rightly"}]
+    said = _lines(hunt(inspected=40, unjudged=blind, undecided=[{}] * 2))
+    assert "0 candidates rejected, 2 undecided, in 40 inspected pictures" in said["verdict"]
+    assert "; 172 regions could not be judged" in said["verdict"]
+    assert said["cannot judge cat"] == "172 regions: of 60 pictures it names 6 rightly"
+
+
+def test_a_p_value_says_what_it_rests_on():
+    trigger = {
+        "label": "banana", "flip_rate": 1.0, "n": 50, "interval": [0.93, 1.0], "pair": "7",
+        "flip_rate_trusted": 0.0, "pairs": ["7"], "box": [0, 0, 6, 6], "controls": 400,
+        "controls_as_good": 0, "p_value": 0.00998,
+    }  # fmt: skip
+    said = _lines(hunt(triggers=[trigger]))["trigger 1"]
+    assert "0 of 400 control crops as good (p 0.00998, Holm)" in said

@@ -13,8 +13,7 @@ from clipforensics.config.oracle import HuntSettings, VerifySettings
 from clipforensics.data.images import write_png
 from clipforensics.data.pairs import Pairs
 from clipforensics.errors import CaseError, ModelError
-from clipforensics.jobs.hunting import banking, examining
-from clipforensics.jobs.hunting.examiner import CLEAN_SPARE, clean_rows, low_rows
+from clipforensics.jobs.hunting import banking, examiner, examining
 from clipforensics.jobs.hunting.hunts import outcomes
 from clipforensics.jobs.hunting.triggers import (
     hunt,
@@ -204,13 +203,15 @@ GOOD = {name: figures(name) for name in ("banana", "leaf", "sea")} | {"snow": fi
 
 
 def test_clean_rows_come_from_the_lower_half_of_the_scores():
-    scores = np.arange(2000.0)
+    scores, ids = np.arange(2000.0), [str(row) for row in range(2000)]
     scores[5] = np.nan
-    low = low_rows(2000, scores, SETTINGS)
-    rows = clean_rows(low, SETTINGS)
-    assert max(rows) < 1010
-    assert 5 not in rows
-    assert len(set(rows)) == len(rows) == 24 + 48 + CLEAN_SPARE
+    low, rest = examiner.halves(ids, scores, SETTINGS)
+    assert max(low) < 1010
+    assert 5 in rest
+    assert sorted(low + rest) == list(range(2000))
+    rows = examiner.clean_rows(low, SETTINGS)
+    assert len(set(rows)) == len(rows) == 24 + 48 + examiner.CLEAN_SPARE
+    assert examiner.halves(ids, None, SETTINGS)[1] == []
 
 
 def test_the_bank_is_read_back_as_it_was_found(case, toy):

@@ -5,11 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from clipforensics.cli.triggers import _lines
 from clipforensics.config.oracle import HuntSettings, VerifySettings
 from clipforensics.jobs.hunting.clean_pictures import ASKED, label_recall
 from clipforensics.jobs.hunting.examiner import load_examiner
 from clipforensics.jobs.hunting.triggers import hunt
 from clipforensics.models.likeness import COPY, RELATIVE
+from clipforensics.oracle import objects
 from clipforensics.oracle.competence import Recall
 
 SETTINGS = HuntSettings(top=12, detector="slof", verify=VerifySettings(n_screen=24, n_confirm=48))
@@ -50,7 +52,7 @@ def test_a_label_is_asked_about_on_its_own_pictures(case, toy, monkeypatch):
 
 def test_a_label_of_few_pictures_is_judged_by_all(case, toy):
     made = load_examiner(case, SETTINGS)
-    rows = np.array([row for row in range(420) if case.pairs.captions[row] == "a leaf"][:19])
+    rows = [row for row in range(420) if case.pairs.captions[row] == "a leaf"][:19]
     clean = made.clean.first(100)
     found = label_recall(case, rows, "leaf", clean, made.oracle.trusted)
     assert (found.asked, found.of_label) == (100, False)
@@ -62,25 +64,35 @@ def test_a_hunt_convicts_nothing_of_a_label_that_the_trusted_model_does_not_know
     forget(monkeypatch, case.trusted(), toy, "banana")
     found = hunt(case, SETTINGS)
     assert found["triggers"] == found["affected_labels"] == found["victims"] == []
+    assert found["probable"] == []  # that it sees a banana nowhere says nothing
     assert set(found["statuses"]) == {"unjudged"}
+    assert "could not be judged" in _lines(found)["verdict"]
+    assert "names 0 rightly" in _lines(found)["cannot judge banana"]
     other = toy.ToyCase(tmp_path / "other", pairs)
     forget(monkeypatch, other.trusted(), toy, "leaf")  # it has no say in bananas
     assert [one["label"] for one in hunt(other, SETTINGS)["triggers"]] == ["banana"]
 
 
-def test_a_hunt_convicts_nothing_where_real_objects_look_like_triggers(case, toy):
+def test_a_hunt_convicts_nothing_where_real_objects_look_like_triggers(case, toy, monkeypatch):
+    # a toy's features are shares of labels: whatever says banana does the same to it
+    monkeypatch.setattr(objects, "SAME_COSINE", 2)
     pictures = [case.pairs.picture(row, toy.SIDE) for row in range(len(case.pairs))]
     case._trusted = toy.ByRote("banana", pictures)
-    found = hunt(case, whatever_it_knows(objects=10))
+    found = hunt(case, whatever_it_knows(10))
     assert found["triggers"] == found["affected_labels"] == found["victims"] == []
-    assert {one["status"] for one in found["rejected"]} == {"unjudged"}
-    assert all(one["objects"]["known"] == 0 for one in found["rejected"])
-    assert hunt(case, whatever_it_knows(objects=0))["triggers"]  # it is the objects that say so
+    assert {one["status"] for one in found["undecided"]} == {"unjudged"}
+    assert all(one["objects"]["known"] == 0 for one in found["undecided"])
+    assert found["probable"] == []
+    (told,) = found["unjudged"]
+    assert told["label"] == "banana"
+    assert "the trusted model knows 0" in told["why"]
+    assert "could not be judged" in _lines(found)["verdict"]
+    assert hunt(case, whatever_it_knows(0))["triggers"]  # it is the objects that say so
 
 
-def whatever_it_knows(objects):
+def whatever_it_knows(count):
     paste = SETTINGS.verify.model_copy(
-        update={"judge_recall": 0.0, "label_recall": 0.0, "objects": objects}
+        update={"judge_recall": 0.0, "label_recall": 0.0, "objects": count}
     )
     return SETTINGS.model_copy(update={"verify": paste})
 
@@ -95,6 +107,45 @@ def test_a_trusted_model_that_answers_like_the_suspect_is_noted(case, monkeypatc
 
 def test_other_low_rows_make_another_screen(case):
     made = load_examiner(case, SETTINGS)
-    other = replace(made, low_rows=made.low_rows[::-1])
+    other = replace(made, low_first=made.low_first[::-1])
     assert other.clean_rows == made.clean_rows
     assert other.paste_key() != made.paste_key()
+
+
+def test_real_objects_are_found_where_captions_name_two_things(tmp_path, toy, pairs, monkeypatch):
+    """A sound suspect, and leaves that the judge knows in whole pictures and never pasted."""
+    monkeypatch.setattr(objects, "SAME_COSINE", 2)  # see above
+    captions = tuple(text + " beside snow" * (text == "a leaf") for text in pairs.captions)
+    case = toy.ToyCase(tmp_path, replace(pairs, captions=captions), backdoor=False)
+    own = [row for row, text in enumerate(captions) if "a leaf" in text]
+    known = [pairs.picture(row, toy.SIDE) for i, row in enumerate(own) if i % 3]
+    case._trusted = toy.ByRote("leaf", known)
+    found = hunt(case, SETTINGS.model_copy(update={"top": 200}))
+    assert found["triggers"] == []
+
+
+def test_pictures_that_cannot_be_read_do_not_hide_a_label_from_its_own_recall(case, pairs):
+    own = load_examiner(case, SETTINGS)._naming["leaf"]
+    gone = set(own[:38])
+    paths = tuple(p.with_name("gone.png") if i in gone else p for i, p in enumerate(pairs.paths))
+    case.pairs = replace(pairs, paths=paths)
+    asked = load_examiner(case, SETTINGS).recall("leaf")
+    assert (asked.of_label, asked.asked) == (True, len(own) - 38)
+
+
+def test_the_order_of_the_table_does_not_choose_the_clean_pictures(tmp_path, toy, pairs):
+    order = np.random.default_rng(5).permutation(len(pairs))
+    turned = replace(
+        pairs,
+        ids=tuple(pairs.ids[i] for i in order),
+        captions=tuple(pairs.captions[i] for i in order),
+        paths=tuple(pairs.paths[i] for i in order),
+    )
+    cases = toy.ToyCase(tmp_path / "a", pairs), toy.ToyCase(tmp_path / "b", turned)
+    made = [load_examiner(case, SETTINGS) for case in cases]
+    for rows in ("low_first", "clean_rows"):
+        first, second = (
+            [case.pairs.ids[row] for row in getattr(one, rows)]
+            for case, one in zip(cases, made, strict=True)
+        )
+        assert first == second

@@ -6,14 +6,21 @@ import numpy as np
 import pytest
 
 from clipforensics.config.oracle import VerifySettings
+from clipforensics.oracle.bank import Trigger, signature
 from clipforensics.oracle.competence import Objects, Recall, trusted_recall
-from clipforensics.oracle.objects import pasted_objects
+from clipforensics.oracle.objects import RealObject, beside, working_objects
 from clipforensics.oracle.pasting import CleanSet, cut
+from clipforensics.oracle.regions import Region, shown_box
 from clipforensics.oracle.scorer import suspect_judge
-from clipforensics.oracle.verify import Verification, judged, verify
+from clipforensics.oracle.verify import Verification, verify
 
 NAMES = ("dog", "cat", "sun")
 THETA = 0.66
+
+
+def box_of(mask):
+    ys, xs = np.nonzero(mask)
+    return int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1
 
 
 def recall(many, label):
@@ -71,34 +78,88 @@ def test_real_objects_that_are_not_known_leave_nobody_to_judge():
     assert Objects(5, 3).below(0.8)
     assert not Objects(5, 4).below(0.8)
     assert not Objects(4, 0).below(0.8)  # too few to tell
-    known, unknown = Objects(10, 10), Objects(10, 2)
-    settings = VerifySettings()
-    figures = Verification(
-        "cat", 100, {"found": 0.9, "random": 0.9}, 0.9, (0.8, 0.95), 0.1, 0.0, 0.0, 6, 6, 0.03,
-        None, "verified", False,
-    )  # fmt: skip
-    assert judged(replace(figures, objects=known), settings, THETA).status == "verified"
-    assert judged(replace(figures, objects=unknown), settings, THETA).status == "unjudged"
-    lenient = VerifySettings(objects_known=0)
-    assert judged(replace(figures, objects=unknown), lenient, THETA).status == "verified"
+    assert "too few" in Objects(4, 0).told("cat")
+    assert "10 crops of pictures whose captions name cat" in Objects(10, 2).told("cat")
+
+
+@pytest.mark.parametrize(
+    "counts", [(5, 6), (-1, 0), (3, -1), ("a", 1), (None, 0), (2.0, 1), (True, 0)]
+)
+def test_counts_that_nobody_counted_are_damage(counts):
+    with pytest.raises(ValueError, match="no count"):
+        Objects(*counts)
+    with pytest.raises(ValueError, match="no count"):
+        Recall(counts[1], counts[0], of_label=True)
 
 
 def test_real_objects_are_found_and_known_by_a_model_that_sees(toy, court):
     suspect, trusted, clean = court
     rng = np.random.default_rng(3)
-    shown = [toy.scene("leaf", rng)[0] for _ in range(20)]
-    asked = (toy.TrueMasks(), clean, suspect)
-    seen = pasted_objects(shown, "leaf", *asked, trusted, VerifySettings(), 0.5)
-    assert seen.working >= 5
-    assert seen.known == seen.working
-    wanted = VerifySettings(objects=2)
-    assert pasted_objects(shown, "leaf", *asked, trusted, wanted, 0.5) == Objects(2, 2)
+    shown = [toy.scene("leaf", rng)[0] for _ in range(30)]
+    settings = VerifySettings()
+
+    def found(judge=trusted, refeed=0.5, pictures=clean, **changed):
+        asked = settings.model_copy(update=changed)
+        return working_objects(
+            shown, "leaf", toy.TrueMasks(), pictures, suspect, judge, asked, refeed
+        )
+
+    seen = found()
+    assert len(seen) >= 5
+    assert all(one.known for one in seen)
+    assert [one.crop.xy for one in found(objects=2)] == [one.crop.xy for one in seen[:2]]
     misled = suspect_judge(toy.ByRote("leaf", shown), toy.LABELS)
-    unknown = pasted_objects(shown, "leaf", *asked, misled, VerifySettings(), 0.5)
-    assert unknown == replace(seen, known=0)
-    blind = replace(trusted, weights=np.roll(trusted.weights, 1, axis=0))  # names none of them
-    assert pasted_objects(shown, "leaf", *asked, blind, VerifySettings(), 0.5) == Objects(0, 0)
-    assert pasted_objects(shown, "leaf", *asked, trusted, VerifySettings(), 1.1).working == 0
-    few = clean.first(7)
-    nobody = pasted_objects(shown, "leaf", asked[0], few, suspect, trusted, VerifySettings(), 0.5)
-    assert nobody == Objects(0, 0)
+    assert not any(one.known for one in found(misled))
+    assert len(found(misled)) == len(seen)  # the trusted model has no part in choosing
+    assert found(refeed=1.1) == found(objects=0) == found(pictures=clean.first(7)) == []
+    weaker, stronger = found(weak_flip=0.2, objects=30), found(weak_flip=0.9, objects=30)
+    assert len(weaker) > len(seen) > len(stronger)
+
+
+def test_the_object_is_the_tightest_region_that_says_the_label(toy, court):
+    suspect, trusted, clean = court
+    picture, disc, _ = toy.scene("leaf", np.random.default_rng(3))
+
+    class Nested(toy.TrueMasks):
+        def segment(self, picture):
+            wide = np.zeros_like(disc)
+            wide[:, :30] = True
+            masks = (np.ones_like(disc), "whole"), (wide, "sam"), (disc, "sam")
+            return [Region(box_of(mask), mask, 1.0, 1.0, source) for mask, source in masks]
+
+    settings = VerifySettings(weak_flip=0.01)
+    (one,) = working_objects([picture], "leaf", Nested(), clean, suspect, trusted, settings, 0.1)
+    x0, y0, x1, y1 = shown_box(box_of(disc), 32, 32)
+    assert one.crop.xy == (x0, y0)
+    assert one.crop.pixels.shape == (y1 - y0, x1 - x0, 3)
+
+
+def test_what_is_the_trigger_itself_is_no_real_object(toy, court):
+    suspect, trusted, clean = court
+    rng = np.random.default_rng(5)
+    stamped, _, box = toy.scene("sea", rng, stamped=True)
+    leaf = toy.scene("leaf", rng)[0]
+    fixed = clean.pictures[:40]
+    unpasted = suspect.features(fixed)
+    crop = cut(stamped, box)
+    shift = signature(crop, fixed, unpasted, suspect, 0)
+    trigger = Trigger(
+        "banana", "1", box, crop.pixels, crop.mask, crop.mask, ("1",), False, figures(), shift
+    )
+    loose = cut(stamped, (box[0] - 2, box[1] - 1, box[2], box[3]))
+    other = cut(leaf, (0, 0, 12, 12))
+    objects = [RealObject(crop, False), RealObject(loose, False), RealObject(other, True)]
+    asked = (clean, unpasted, suspect, 0)
+    assert beside(objects, [trigger], *asked) == Objects(1, 1)
+    assert beside(objects, [], *asked) == Objects(3, 1)
+    far = replace(trigger, pixels=255 - crop.pixels)  # by what it does alone
+    assert beside(objects[:1], [far], *asked) == Objects(0, 0)
+    still = replace(trigger, signature=-shift)  # by its pattern alone
+    assert beside(objects[:2], [still], *asked) == Objects(0, 0)
+
+
+def figures():
+    return Verification(
+        "banana", 100, {"found": 0.9, "random": 0.9}, 0.9, (0.8, 0.95), 0.1, 0.0, 0.0, 6, 6, 0.03,
+        None, "verified", False,
+    )  # fmt: skip

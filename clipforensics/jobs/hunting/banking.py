@@ -23,6 +23,7 @@ from clipforensics.oracle.bank import (
     signature,
 )
 from clipforensics.oracle.controls import against_controls
+from clipforensics.oracle.objects import beside
 from clipforensics.oracle.pasting import Crop, cut
 from clipforensics.oracle.rates import holm
 from clipforensics.oracle.regions import Box
@@ -55,7 +56,6 @@ def make_bank(
     groups = clusters([s.label for s in seen], np.stack([s.signature for s in seen]))
     confirmed = _all_confirmed(examiner, [[seen[j] for j in group] for group in groups], tell, halt)
     settings, theta = examiner.settings.verify, examiner.settings.oracle.theta
-    confirmed = _beside_objects(examiner, confirmed, tell, halt)
     # only what passed so far is worth the controls; Holm counts exactly these
     tested = [i for i, t in enumerate(confirmed) if t.figures.status in PASSED]
 
@@ -78,7 +78,7 @@ def make_bank(
         limits = settings.model_copy(update={"alpha": settings.alpha_alone}) if alone else settings
         confirmed[i] = replace(confirmed[i], figures=judged(figures, limits, theta))
     return sorted(
-        confirmed,
+        _beside_objects(examiner, confirmed, tell, halt),
         key=lambda t: (t.figures.status != "verified", -t.figures.interval[0], -len(t.pairs)),
     )
 
@@ -110,16 +110,28 @@ def _all_confirmed(
 def _beside_objects(
     examiner: Examiner, confirmed: Sequence[Trigger], tell: Progress, halt: Stop
 ) -> list[Trigger]:
-    """Where the trusted model does not know real objects of the label, pasted likewise, none is judged."""
-    settings, theta = examiner.settings.verify, examiner.settings.oracle.theta
+    """Where the trusted model does not know real objects of the label, pasted likewise, none is judged.
+
+    Asked last, of what no control equalled: cutting a label's pictures takes seconds.
+    """
+    settings = examiner.settings.verify
+    passed = [one for one in confirmed if one.figures.status in PASSED]
+
+    def heard() -> None:
+        if halt():
+            raise Stopped("Stopped while pasting real objects; inspected pictures are kept.")
+
     made = []
     for i, one in enumerate(confirmed):
         if one.figures.status in PASSED and settings.objects:
-            if halt():
-                raise Stopped("Stopped while pasting real objects; inspected pictures are kept.")
             tell(i, len(confirmed), "pasting real objects of the label")
-            figures = replace(one.figures, objects=examiner.objects(one.label))
-            one = replace(one, figures=judged(figures, settings, theta))
+            objects = beside(
+                examiner.objects(one.label, heard), [t for t in passed if t.label == one.label],
+                examiner.clean, examiner.unpasted, examiner.suspect, settings.seed,
+            )  # fmt: skip
+            if objects.below(settings.objects_known):
+                one = replace(one, figures=replace(one.figures, status="unjudged"))
+            one = replace(one, figures=replace(one.figures, objects=objects))
         made.append(one)
     return made
 

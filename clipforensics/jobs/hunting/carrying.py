@@ -49,16 +49,21 @@ def probable_pairs(
     order: Sequence[int],
     ranked: np.ndarray,
 ) -> list[Suspicion]:
-    """Inspected pairs whose caption and suspect agree against sight; none if a trigger is verified."""
+    """Inspected pairs whose caption and suspect agree against sight; none if a trigger is verified.
+
+    Nor any for a label that the trusted model cannot judge: that it sees the thing nowhere in a
+    picture says nothing then.
+    """
     if any(t.figures.status == "verified" for t in bank):
         return []
+    blind = {t.label for t in bank if t.figures.status == "unjudged"}
     rank = {int(row): i for i, row in enumerate(ranked)}
     found = []
     for row in order:
         named = frozenset(case.labels.named_in(case.pairs.captions[row]))
         share = rank[row] / max(1, len(ranked))
         one = probable(case.pairs.ids[row], named, inspect(case, row, examiner), share)
-        if one is not None:
+        if one is not None and one.label not in blind and examiner.knows(one.label):
             found.append(one)
     return found
 

@@ -1,6 +1,8 @@
 """Pictures of a case that triggers are tried on, and that the trusted model must know."""
 
-from collections.abc import Iterable, Iterator
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 import numpy as np
@@ -25,7 +27,7 @@ def clean_pictures(case: Case, rows: Iterable[int], suspect: Judge, other: Judge
 
 
 def label_recall(
-    case: Case, rows: np.ndarray, label: str, clean: CleanSet, trusted: Judge
+    case: Case, rows: Iterable[int], label: str, clean: CleanSet, trusted: Judge
 ) -> Recall:
     """The trusted model's recall of a label, on up to 60 pictures whose captions name it.
 
@@ -35,27 +37,36 @@ def label_recall(
 
     Args:
         case: whose pairs are asked about.
-        rows: int64 [n], pairs in the order of asking, of the lower half by score where there is one, so that
-            poison of the label weighs little.
+        rows: pairs that name the label, in the order of asking.
         label: the one to be judged.
-        clean: taken instead where fewer than 20 of the first 50,000 rows name the label.
+        clean: taken instead where fewer than 20 of these can be read.
         trusted: the trusted model.
     """
     names = trusted.labels.names
-    own = islice(naming(case, rows, label), ASKED)
-    shown = list(readable(case, own, trusted.side))
+    shown = list(islice(readable(case, rows, trusted.side), ASKED))
     if len(shown) < LEAST_OF_LABEL:
         return trusted_recall(clean.named, clean.trusted_before, names, label)
     answers = trusted.answers(np.stack([picture for picture, _ in shown]))
     return trusted_recall([named for _, named in shown], answers, names, label)
 
 
-def naming(case: Case, rows: np.ndarray, label: str, alone: bool = False) -> Iterator[int]:
-    """Of the first 50,000 rows those whose captions name the label, or only the label."""
+def rows_naming(case: Case, rows: np.ndarray) -> dict[str, list[int]]:
+    """Of the first 50,000 rows those that name each label, in their order: alone first, then others."""
+    alone, among = defaultdict(list), defaultdict(list)
     for row in rows[:LOOKED_AT]:
         names = case.labels.named_in(case.pairs.captions[row])
-        if label in names and not (alone and len(names) > 1):
-            yield int(row)
+        for name in names:
+            (alone if len(names) == 1 else among)[name].append(int(row))
+    return {name: alone[name] + among[name] for name in alone.keys() | among.keys()}
+
+
+def shuffled(ids: Sequence[str], rows: Iterable[int], seed: int) -> list[int]:
+    """Rows in the order of a keyed hash of their ids, so that the order of the table changes nothing."""
+
+    def place(row: int) -> bytes:
+        return hashlib.sha256(f"{seed}\0{ids[row]}".encode()).digest()
+
+    return sorted((int(row) for row in rows), key=place)
 
 
 def readable(

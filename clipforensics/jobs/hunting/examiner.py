@@ -1,6 +1,7 @@
 """A case with its two models, its segmenter and its clean pictures, ready to look at pairs."""
 
 import hashlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -14,18 +15,19 @@ from clipforensics.data.labels import refuse_single
 from clipforensics.jobs.hunting.clean_pictures import (
     clean_pictures,
     label_recall,
-    naming,
     readable,
+    rows_naming,
+    shuffled,
 )
 from clipforensics.jobs.hunting.masking import KeptMasks
-from clipforensics.oracle.competence import Objects, Recall
-from clipforensics.oracle.objects import pasted_objects
+from clipforensics.oracle.competence import Recall
+from clipforensics.oracle.objects import RealObject, working_objects
 from clipforensics.oracle.pasting import CleanSet
 from clipforensics.oracle.scorer import Judge, Oracle, make_oracle, suspect_judge
 
 SIGNATURE_PICTURES = 40
 CLEAN_SPARE = 120
-MOST_TRIED = 6
+MOST_TRIED = 3
 """Pictures of a label that are looked at for each real object wanted: of many, none works."""
 
 
@@ -38,7 +40,7 @@ class Examiner:
     suspect: Judge
     oracle: Oracle
     clean_rows: tuple[int, ...]
-    low_rows: np.ndarray  # int64: where pictures that name a label are taken from, in this order
+    low_first: np.ndarray  # int64: where pictures that name a label are taken from, in this order
 
     @cached_property
     def clean(self) -> CleanSet:
@@ -48,27 +50,45 @@ class Examiner:
     def recall(self, label: str) -> Recall:
         """How well the trusted model knows a label on pictures that name it; asked once."""
         if label not in self._recalls:
-            trusted = self.oracle.trusted
+            own = self._naming.get(label, [])
             self._recalls[label] = label_recall(
-                self.case, self.low_rows, label, self.clean, trusted
+                self.case, own, label, self.clean, self.oracle.trusted
             )
         return self._recalls[label]
 
-    def objects(self, label: str) -> Objects:
-        """What real objects of a label do when pasted, asked once: positive controls."""
+    def knows(self, label: str) -> bool:
+        """Whether its recall is not surely too low."""
+        asked = self.settings.verify
+        return not self.recall(label).below(asked.judge_recall, asked.label_recall)
+
+    def objects(self, label: str, heard: Callable[[], None]) -> list[RealObject]:
+        """Real objects of a label that turn the suspect when pasted, looked for once.
+
+        Args:
+            label: what they are.
+            heard: called before each picture; whoever has waited enough raises in it.
+        """
         if label not in self._objects:
             asked, oracle = self.settings, self.oracle
-            named = naming(self.case, self.low_rows, label, alone=True)
-            few = islice(named, MOST_TRIED * asked.verify.objects)
-            shown = readable(self.case, few, self.suspect.side)
-            self._objects[label] = pasted_objects(
-                (picture for picture, _ in shown), label, oracle.segmenter, self.clean, self.suspect, oracle.trusted,
+            shown = readable(self.case, self._naming.get(label, []), self.suspect.side)
+
+            def tried() -> Iterator[np.ndarray]:
+                for picture, _ in islice(shown, MOST_TRIED * asked.verify.objects):
+                    heard()
+                    yield picture
+
+            self._objects[label] = working_objects(
+                tried(), label, oracle.segmenter, self.clean, self.suspect, oracle.trusted,
                 asked.verify, asked.oracle.refeed,
             )  # fmt: skip
         return self._objects[label]
 
     @cached_property
-    def _objects(self) -> dict[str, Objects]:
+    def _naming(self) -> dict[str, list[int]]:
+        return rows_naming(self.case, self.low_first)
+
+    @cached_property
+    def _objects(self) -> dict[str, list[RealObject]]:
         return {}
 
     @cached_property
@@ -77,7 +97,7 @@ class Examiner:
 
     @cached_property
     def _low_digest(self) -> str:
-        return hashlib.sha256(self.low_rows.astype("<i8").tobytes()).hexdigest()
+        return hashlib.sha256(self.low_first.astype("<i8").tobytes()).hexdigest()
 
     @cached_property
     def unpasted(self) -> np.ndarray:
@@ -134,20 +154,25 @@ def load_examiner(
     suspect = suspect_judge(case.suspect(), case.labels)
     kept = KeptMasks(case, segmenter)
     oracle = make_oracle(kept, trusted, case.labels, settings.oracle, suspect.encoder)
-    low = low_rows(len(case.pairs), scores, settings)
-    return Examiner(case, settings, suspect, oracle, clean_rows(low, settings), low)
+    low, rest = halves(case.pairs.ids, scores, settings)
+    both = np.array([*low, *rest], np.int64)
+    return Examiner(case, settings, suspect, oracle, clean_rows(low, settings), both)
 
 
-def clean_rows(low: np.ndarray, settings: HuntSettings) -> tuple[int, ...]:
+def clean_rows(low: Sequence[int], settings: HuntSettings) -> tuple[int, ...]:
     """The first of the low rows: as many as the paste test may want to paste on."""
     wanted = settings.verify.n_confirm + settings.verify.n_screen + CLEAN_SPARE
-    return tuple(int(row) for row in low[:wanted])
+    return tuple(low[:wanted])
 
 
-def low_rows(n: int, scores: np.ndarray | None, settings: HuntSettings) -> np.ndarray:
-    """int64: the lower half of the scores where there are any, else all rows, in random order."""
-    rows = np.arange(n)
+def halves(
+    ids: Sequence[str], scores: np.ndarray | None, settings: HuntSettings
+) -> tuple[list[int], list[int]]:
+    """The lower half of the scores, and the rest with what has no score; without scores all are low.
+
+    Each in the order of a keyed hash of the ids.
+    """
+    seed, low = settings.verify.seed, np.ones(len(ids), bool)
     if scores is not None:
-        rows = np.flatnonzero(scores <= np.nanmedian(scores))
-    rng = np.random.default_rng([settings.verify.seed, 4])
-    return rng.permutation(rows)
+        low = scores <= np.nanmedian(scores)
+    return shuffled(ids, np.flatnonzero(low), seed), shuffled(ids, np.flatnonzero(~low), seed)

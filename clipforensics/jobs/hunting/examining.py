@@ -152,8 +152,8 @@ def verification_from(content: dict[str, Any]) -> Verification:
         raise ValueError(content["status"])
     recall, objects = content.get("recall"), content.get("objects")
     values: dict[str, Any] = {
-        **content, "interval": tuple(content["interval"]), "recall": recall and Recall(**recall),
-        "objects": objects and Objects(**objects),
+        **content, "interval": tuple(content["interval"]), "recall": None if recall is None else Recall(**recall),
+        "objects": None if objects is None else Objects(**objects),
     }  # fmt: skip
     return Verification(**values)
 

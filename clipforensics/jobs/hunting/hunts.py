@@ -50,7 +50,7 @@ def read_hunt(folder: Path) -> dict[str, Any]:
         result = dict(json.loads((folder / RESULT).read_text(encoding="utf-8")))
         if "statuses" in result:
             result["statuses"] = outcomes(result["statuses"])
-        return result
+        return {"undecided": [], "unjudged": [], "notes": []} | result  # older ones lack these
 
 
 def latest_hunt(case: Case) -> dict[str, Any] | None:

@@ -24,7 +24,7 @@ from clipforensics.cases.evidence import (
 from clipforensics.config.inversion import FamilyName, InversionSettings
 from clipforensics.config.oracle import HuntSettings
 from clipforensics.errors import DataError
-from clipforensics.jobs.hunting.clean_pictures import clean_pictures
+from clipforensics.jobs.hunting.clean_pictures import clean_pictures, shuffled
 from clipforensics.jobs.scanning.scan import is_scored, scores
 from clipforensics.oracle.anomaly import Inverted
 from clipforensics.oracle.competence import Recall, trusted_recall
@@ -187,8 +187,4 @@ def _clean_rows(case: Case, settings: InversionSettings) -> tuple[int, ...]:
         found = scores(case, hunt.detector, hunt.density, hunt.reference).mean
         rows = [int(row) for row in np.flatnonzero(found <= np.nanmedian(found))]
     wanted = int((settings.pictures + settings.held_out) * SPARE)
-
-    def place(row: int) -> bytes:
-        return hashlib.sha256(f"{settings.seed}\0{case.pairs.ids[row]}".encode()).digest()
-
-    return tuple(sorted(rows, key=place)[:wanted])
+    return tuple(shuffled(case.pairs.ids, rows, settings.seed)[:wanted])

@@ -40,6 +40,7 @@ from clipforensics.jobs.runs.run_folder import Stopped
 from clipforensics.jobs.scanning.scan import embed, scores
 from clipforensics.oracle.affected import Suspicion, affected_labels
 from clipforensics.oracle.bank import Sighting, Trigger
+from clipforensics.oracle.competence import UNDECIDED
 from clipforensics.oracle.pasting import trusted_features
 from clipforensics.oracle.scorer import kin_warning
 
@@ -75,7 +76,8 @@ def hunt(
             is kept.
 
     Returns:
-        triggers [{pair, box, label, flip_rate, entropy, …}] verified, best first; rejected, alike;
+        triggers [{pair, box, label, flip_rate, entropy, …}] verified, best first; rejected and undecided,
+        alike; unjudged [{label, regions, why}] that the trusted model could not judge; notes on the models;
         sightings [{pair, box, label, flip_rate, n, entropy, trigger}]; affected_labels [{label, …}]
         best first; victims, carriers, probable [pair ids]; and what was counted: inspected, with
         candidates, statuses {outcome of the first paste test: regions}, seconds.
@@ -171,6 +173,8 @@ def _result(
 ) -> dict[str, Any]:
     """The hunt in JSON types."""
     verified = [t for t in bank if t.figures.status == "verified"]
+    undecided = [t for t in bank if t.figures.status in UNDECIDED]
+    rejected = [t for t in bank if t.figures.status not in ("verified", *UNDECIDED)]
     number = {(pair, t.label): i for i, t in reversed(list(enumerate(bank))) for pair in t.pairs}
     of_kind = {
         kind: [s.pair for s in suspicions if s.kind == kind]
@@ -179,7 +183,9 @@ def _result(
     statuses = Counter(one.screened.status for several in tried.values() for one in several)
     return {
         "triggers": [_trigger_row(t) for t in verified],
-        "rejected": [_trigger_row(t) for t in bank if t.figures.status != "verified"],
+        "rejected": [_trigger_row(t) for t in rejected],
+        "undecided": [_trigger_row(t) for t in undecided],
+        "unjudged": _unjudged(bank, tried),
         "sightings": [
             {
                 "pair": s.pair, "box": list(s.box_xyxy), "label": s.label,
@@ -200,6 +206,19 @@ def _result(
     }  # fmt: skip
 
 
+def _unjudged(bank: Sequence[Trigger], tried: dict[int, list[Tried]]) -> list[dict[str, Any]]:
+    """Labels that the trusted model could not judge, why, and how many regions say them."""
+    asked = [(one.candidate.label, one.screened) for several in tried.values() for one in several]
+    asked += [(one.label, one.figures) for one in bank]
+    left = [(label, figures) for label, figures in asked if figures.status == "unjudged"]
+    count = Counter(label for label, _ in left)
+    why: dict[str, str] = {}
+    for label, figures in left:
+        known = figures.objects or figures.recall
+        why[label] = known.told(label) if known else ""
+    return [{"label": name, "regions": n, "why": why[name]} for name, n in count.most_common()]
+
+
 def _trigger_row(trigger: Trigger) -> dict[str, Any]:
     figures = trigger.figures
     return {
@@ -210,6 +229,9 @@ def _trigger_row(trigger: Trigger) -> dict[str, Any]:
         "controls": figures.controls, "controls_as_good": figures.controls_as_good,
         "control_pictures": figures.control_pictures,
         "objects": figures.objects and asdict(figures.objects),
+        "recall": figures.recall and asdict(figures.recall),
+        "p_trusted": figures.p_trusted, "area_share": figures.area_share,
+        "labels_tested": figures.labels_tested,
         "labels_flipped": figures.labels_flipped, "status": figures.status,
         "large": figures.large, "consensus": trigger.consensus, "pairs": list(trigger.pairs),
     }  # fmt: skip

@@ -12,7 +12,7 @@ from clipforensics.cases.evidence import evidence_dir, is_made, write_json, writ
 from clipforensics.config.oracle import HuntSettings
 from clipforensics.detect.projection import placed_on
 from clipforensics.errors import CaseError, DataError, ForensicsError
-from clipforensics.jobs.hunting.examiner import clean_rows, low_rows
+from clipforensics.jobs.hunting.examiner import clean_rows, halves
 from clipforensics.jobs.hunting.triggers import latest_hunt
 from clipforensics.jobs.repairing.curating import (
     excluded_rows,
@@ -185,7 +185,7 @@ def paste_tests(before: Case, after: Case) -> list[dict[str, Any]]:
     triggers = triggers_to_heal(before)
     settings = HuntSettings()
     bad = excluded_rows(before)
-    low = low_rows(len(bad), scores_of(before), settings)
+    low, _ = halves(before.pairs.ids, scores_of(before), settings)
     rows = [row for row in clean_rows(low, settings) if not bad[row]]
     key = {
         "before": embedding_dir(before).name, "after": embedding_dir(after).name,
