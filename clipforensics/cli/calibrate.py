@@ -6,7 +6,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from clipforensics.cli.cases import CaseDir, reference_settings
+from clipforensics.cli.cases import CaseDir, Collapse, reference_settings
 from clipforensics.cli.output import Json, answer, never, progress_line
 from clipforensics.config.detect import CASE_DETECTORS, DensitySettings
 from clipforensics.config.scan import CleanSettings
@@ -42,6 +42,7 @@ def calibrate(
     draws: Annotated[int, typer.Option(help="Random reference sets averaged.")] = 5,
     seed: Annotated[int, typer.Option()] = 0,
     normalize: Annotated[bool, typer.Option(help="Score by angle alone.")] = False,
+    collapse: Collapse = True,
     json: Json = False,
 ) -> None:
     """Cut a ranking so that this share of clean pairs is expected above it."""
@@ -55,7 +56,7 @@ def calibrate(
         "data": str(data) if data else None,
         "image_root": str(image_root) if image_root else None,
         "density": parse(DensitySettings, {"k": k}),
-        "reference": reference_settings(reference_size, draws, seed, normalize),
+        "reference": reference_settings(reference_size, draws, seed, normalize, collapse),
     }
     if not 0 < false_rate < 1:
         raise ConfigError(f"false_rate={false_rate} is not between 0 and 1. Choose one that is.")

@@ -8,14 +8,16 @@ import numpy as np
 import typer
 
 from clipforensics import __version__
-from clipforensics.cli.cases import reference_settings
+from clipforensics.cli.cases import Collapse, reference_settings
 from clipforensics.cli.output import Json, answer, progress_line
 from clipforensics.config.detect import DETECTORS, DensitySettings, ReferenceSettings
 from clipforensics.config.settings import digest, parse
+from clipforensics.detect.embeddings import Copies
 from clipforensics.errors import ConfigError, DataError
 
 ARCHIVE = b"PK"
 UNFINISHED = 8  # zero rows in a row at a file's end that no honest picture leaves
+SHOWN_GROUPS, EXAMPLES = 50, 12  # groups of copies that are told, and rows of each
 TAIL = 4096  # rows looked at together, from the end
 UNLIKE = (
     "These clean rows are of another kind than the scored ones, by more than poison explains: the "
@@ -37,6 +39,7 @@ def score(
     draws: Annotated[int, typer.Option(help="Random reference sets averaged.")] = 5,
     seed: Annotated[int, typer.Option()] = 0,
     normalize: Annotated[bool, typer.Option(help="Score by angle alone.")] = False,
+    collapse: Collapse = True,
     clean: Annotated[
         Path | None, typer.Option(help="Embeddings of clean pairs, to calibrate a cut on.")
     ] = None,
@@ -51,7 +54,7 @@ def score(
 
     x = read_embeddings(embeddings)
     check_out(out, [embeddings, *([clean] if clean else [])])
-    reference = reference_settings(reference_size, draws, seed, normalize)
+    reference = reference_settings(reference_size, draws, seed, normalize, collapse)
     sound = None if clean is None else read_clean(clean, x.shape, false_rate, normalize)
     density = parse(DensitySettings, {"k": k})
     asked = {"detector": detector, "density": density.model_dump(mode="json"),
@@ -75,7 +78,17 @@ def score(
     told = {}
     if sound is not None:
         told = _cut(x, scores.mean, sound, false_rate, detector, density, reference)
-    answer({"rows": len(x), "seconds": seconds, "out": str(out), "info": scores.info, **told}, json)
+    groups = copy_groups(scores.copies) if scores.copies else []
+    answer({"rows": len(x), "seconds": seconds, "out": str(out), "info": scores.info,
+            "counted_once": groups, **told}, json)  # fmt: skip
+
+
+def copy_groups(copies: Copies) -> list[dict[str, Any]]:
+    """The largest groups of rows that counted as one: how many they are, and the first of them."""
+    return [
+        {"rows": len(rows), "first": rows[:EXAMPLES].tolist()}
+        for rows in copies.groups()[:SHOWN_GROUPS]
+    ]
 
 
 def _cut(

@@ -140,6 +140,16 @@ def find_copies(
     return Copies(kept.astype(np.int64), place.astype(np.int64))
 
 
+def equal_rows(
+    x: np.ndarray, rows: Int64[np.ndarray, " m"], others: np.ndarray, normalize: bool = False
+) -> Int64[np.ndarray, " q"]:
+    """For each of some other rows [q, d] one of these rows of x that it equals, else -1."""
+    held = {_digest(x, int(row), normalize): int(row) for row in rows[::-1]}
+    release(x)
+    found = [held.get(_digest(others, row, normalize), -1) for row in range(len(others))]
+    return np.array(found, np.int64)
+
+
 def content_words(
     x: np.ndarray,
     rows: Int64[np.ndarray, " m"],

@@ -41,6 +41,10 @@ def settings(case: Any) -> tuple[str, DensitySettings, ReferenceSettings]:
             "Normalize", sets.normalize, key="normalize", bind="query-params",
             help=ReferenceSettings.model_fields["normalize"].description,
         )  # fmt: skip
+        reference["collapse"] = st.toggle(
+            "Copies once", sets.collapse, key="collapse", bind="query-params",
+            help=ReferenceSettings.model_fields["collapse"].description,
+        )  # fmt: skip
     reference |= _as_scanned(sets)
     return detector, parse(DensitySettings, density), parse(ReferenceSettings, reference)
 
@@ -61,7 +65,7 @@ def _as_scanned(sets: ReferenceSettings) -> dict[str, Any]:
     if said and st.toggle(
         f"As in the latest scan: {', '.join(said)}", True, key="as.scan", bind="query-params"
     ):
-        return {"seed": sets.seed, "captions": sets.captions, "collapse": sets.collapse}
+        return {"seed": sets.seed, "captions": sets.captions}
     return {}
 
 

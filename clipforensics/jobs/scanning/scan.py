@@ -31,6 +31,7 @@ from clipforensics.detect.projection import umap_2d
 from clipforensics.detect.reference import Scores
 from clipforensics.jobs.runs.context import RunContext
 from clipforensics.jobs.runs.run_folder import Stopped
+from clipforensics.jobs.scanning.copied import copies_of
 from clipforensics.jobs.scanning.embedded import (
     bad_pictures,
     embedding_dir,
@@ -87,7 +88,8 @@ def scan(
     Returns:
         `rows`, `scored`, `bad`, `detector` (which ranks), `seconds` by stage (a stage whose
         evidence was there costs its reading), `seconds_total`, the `settings`, `suspects` (see
-        `jobs.scanning.suspects`), `duplicates`, `without_direction` (rows with a zero embedding, by the
+        `jobs.scanning.suspects`), `duplicates`, `counted_once`
+        (groups of copies that had one score each, and their rows), `without_direction` (rows with a zero embedding, by the
         detectors that left them out), `without_caption` (rows with a blank one; `combined` ranks
         them by density alone), `scales` where they were tried, and where the case knows the
         truth its `target` and `figures` by detector.
@@ -222,6 +224,10 @@ def _summary(
         rows, x = usable(case)
         near = np.asarray(graph(case, settings.map.n_neighbours)[1])
         summary["duplicates"] = duplicates(case, rows, x, near)
+        counted = copies_of(case, x, settings.reference)
+        if counted is not None:
+            sizes = [len(one) for one in counted.groups()]
+            summary["counted_once"] = {"groups": len(sizes), "rows": sum(sizes)}
     for lack in ("without_direction", "without_caption"):
         lacking = {name: made.info.get(lack, 0) for name, made in found.items()}
         if any(lacking.values()):

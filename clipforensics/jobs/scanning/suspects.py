@@ -32,6 +32,7 @@ MAX_CUT_SHARE = 0.05
 MAX_LABEL_SHARE = 0.5  # a label in more of the captions is not tested
 MAX_Q = 0.01
 SHOWN = 8
+SHOWN_GROUPS = 50
 EXAMPLES = 12
 
 
@@ -185,7 +186,7 @@ def duplicates(case: Case, rows: np.ndarray, x: np.ndarray, near: np.ndarray) ->
             "labels": one.labels, "striking": one.striking,
             "examples": [case.pairs.ids[rows[at]] for at in one.rows[:EXAMPLES]],
         }
-        for one in groups[:SHOWN]
+        for one in groups[:SHOWN_GROUPS]
     ]  # fmt: skip
     sizes = [len(one) for one in alike.groups()]
     return record | {"groups": len(sizes), "rows": sum(sizes), "shown": shown}
