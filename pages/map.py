@@ -3,7 +3,7 @@
 import streamlit as st
 
 from clipforensics.config.settings import digest
-from clipforensics.ui import cache, cutview, mapview, scanned, shell, state, suspectview
+from clipforensics.ui import cache, cutview, groupview, mapview, scanned, shell, state, suspectview
 
 shell.open_page("Map")
 with shell.complaints():
@@ -36,5 +36,5 @@ with shell.complaints():
     suspectview.suspects(case, scanned.apart(case, detector, density, reference))
     with shell.part():
         suspectview.regions(case)
-    suspectview.duplicates(case)
+    groupview.repeated(case)
     mapview.listed(case, ranking, flagged, selected)

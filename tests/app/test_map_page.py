@@ -208,6 +208,31 @@ def test_near_duplicates_have_a_part_of_their_own(at):
     assert any(one.value == "#### Near-duplicate pictures" for one in at.markdown)
 
 
+def test_captions_that_repeat_are_listed_with_their_places(at, case):
+    found = scan.latest_scan(case)["duplicates"]
+    assert any(one.value == "#### Captions that repeat" for one in at.markdown)
+    said = f"{found['repeated_captions']:,} captions occur more than once"
+    assert any(one.value.startswith(said) for one in at.text)
+    (table,) = [one.value for one in at.dataframe if "Wordings" in one.value.columns]
+    first = found["captions_shown"][0]
+    assert (table["Pairs"][0], table["Caption"][0]) == (first["pairs"], first["caption"])
+    assert table["Middle pair above"][0] == f"{first['middle_rank']:.0%} of all"
+
+
+def test_a_scan_that_only_counted_captions_still_opens():
+    from clipforensics.ui import groupview
+
+    groupview._captions({"repeated_captions": 3, "most_repeated": 2})  # draws nothing
+
+
+def test_copies_are_counted_once_or_each_as_the_switch_says(at, case):
+    assert at.toggle(key="collapse").value
+    at.toggle(key="collapse").set_value(False).run()
+    assert not at.exception
+    (said,) = [one.value for one in at.text if "This is of the latest scan" in one.value]
+    assert "near-copies counted each" not in said  # the scan counted them once
+
+
 def test_pairs_without_a_score_are_counted(monkeypatch):
     from types import SimpleNamespace
 

@@ -32,6 +32,7 @@ from clipforensics.detect.reference import Scores
 from clipforensics.jobs.runs.context import RunContext
 from clipforensics.jobs.runs.run_folder import Stopped
 from clipforensics.jobs.scanning.copied import copies_of
+from clipforensics.jobs.scanning.duplicated import duplicates
 from clipforensics.jobs.scanning.embedded import (
     bad_pictures,
     embedding_dir,
@@ -50,7 +51,7 @@ from clipforensics.jobs.scanning.scoring import (
     truth_figures,
     usable,
 )
-from clipforensics.jobs.scanning.suspects import duplicates, suspected_labels
+from clipforensics.jobs.scanning.suspects import suspected_labels
 
 __all__ = [
     "bad_pictures", "embed", "embeddings", "graph", "is_embedded", "is_scored", "latest_scan",
@@ -223,7 +224,7 @@ def _summary(
         summary["suspects"] = suspected_labels(case, told or {first: found[first].mean})
         rows, x = usable(case)
         near = np.asarray(graph(case, settings.map.n_neighbours)[1])
-        summary["duplicates"] = duplicates(case, rows, x, near)
+        summary["duplicates"] = duplicates(case, rows, x, near, found[first].mean)
         counted = copies_of(case, x, settings.reference)
         if counted is not None:
             sizes = [len(one) for one in counted.groups()]
@@ -244,8 +245,9 @@ def _summary(
 def _kept(case: Case, settings: ScanSettings, summary: dict[str, Any]) -> dict[str, Any]:
     """Keep the first summary of these settings: later ones only read what it made."""
     asked = settings.model_dump(mode="json", exclude={"device"})
-    # a scan of an older version did not look for exact copies: it is made again
-    key = {"embeddings": embedding_dir(case).name, "settings": digest(asked), "exact_copies": True}
+    # a scan of an older version did not look for exact copies, or list captions: it is made again
+    key = {"embeddings": embedding_dir(case).name, "settings": digest(asked), "exact_copies": True,
+           "captions_listed": True}  # fmt: skip
     folder = evidence_dir(case, "scan", key)
     if is_made(folder):
         ask_again(folder)
