@@ -62,14 +62,18 @@ def score(
     version = file_version(embeddings)
     keeper = Keeper(out.with_name(f"{out.name}-{digest([version, asked])[:16]}"))
     tell, began = progress_line(), time.perf_counter()
-    (scores,) = score_each(
-        x, [(detector, density)], reference,
-        lambda done, n: tell(done, n, f"scoring by {detector}"),
-        state=keeper.begun(), keep=keeper.keep,
-    )  # fmt: skip
+    try:
+        (scores,) = score_each(
+            x, [(detector, density)], reference,
+            lambda done, n: tell(done, n, f"scoring by {detector}"),
+            state=keeper.begun(), keep=keeper.keep,
+        )  # fmt: skip
+    finally:
+        changed = file_version(embeddings) != version
+        if changed:  # what was kept is of another file
+            keeper.forget()
     seconds = time.perf_counter() - began
-    if file_version(embeddings) != version:
-        keeper.forget()
+    if changed:
         raise DataError(
             f"{embeddings} changed while it was scored. Score it again when it is whole."
         )
@@ -187,9 +191,10 @@ def read_embeddings(path: Path) -> np.ndarray:
 
 def zeros_at_the_end(x: np.ndarray) -> int:
     """How many rows at the end of a table [n, d] are zero; reads only these and the block before."""
-    from clipforensics.detect.embeddings import release
+    from clipforensics.detect.embeddings import check_whole, release
 
     for stop in range(len(x), 0, -TAIL):
+        check_whole(x)
         filled = np.flatnonzero(np.asarray(x[max(0, stop - TAIL) : stop]).any(axis=1))
         release(x)
         if len(filled):
@@ -198,8 +203,11 @@ def zeros_at_the_end(x: np.ndarray) -> int:
 
 
 def file_version(path: Path) -> list[int | str]:
-    """What changes when somebody writes into a file."""
-    status = path.stat()
+    """What changes when somebody writes into a file, or takes it away."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return [str(path.resolve())]
     return [str(path.resolve()), status.st_size, status.st_mtime_ns]
 
 
