@@ -7,16 +7,11 @@ import numpy as np
 import typer
 
 from clipforensics.cli.cases import CaseDir, Collapse, reference_settings
-from clipforensics.cli.output import Json, answer, never, progress_line
+from clipforensics.cli.output import Json, answer, never, progress_line, unlike_in_kind
 from clipforensics.config.detect import CASE_DETECTORS, DensitySettings
 from clipforensics.config.scan import CleanSettings
 from clipforensics.config.settings import parse
 from clipforensics.errors import ConfigError
-
-UNLIKE = (
-    "These clean pairs are of another kind than the case's, by more than poison explains: the rates "
-    "hold for such pairs, and promise nothing here. Take clean pairs from the same source."
-)
 
 
 def register(app: typer.Typer) -> None:
@@ -76,5 +71,5 @@ def calibrate(
         "detector": detector, "cut": made.cut, "false_rate": made.false_rate, "false_rate_high": made.high,
         "clean": made.clean, "clean_flagged": made.alarms, "pairs": len(own),
         "expected": expected, "expected_high": high, "flagged": int((own >= made.cut).sum()),
-        "same_kind": odd is None, **({} if odd is None else {"warning": UNLIKE}), **found.about,
+        "same_kind": odd is None, **({} if odd is None else {"warning": unlike_in_kind("pairs")}), **found.about,
     }, json)  # fmt: skip

@@ -9,7 +9,7 @@ import typer
 
 from clipforensics import __version__
 from clipforensics.cli.cases import Collapse, reference_settings
-from clipforensics.cli.output import Json, answer, progress_line
+from clipforensics.cli.output import Json, answer, progress_line, unlike_in_kind
 from clipforensics.config.detect import DETECTORS, DensitySettings, ReferenceSettings
 from clipforensics.config.settings import digest, parse
 from clipforensics.detect.embeddings import Copies
@@ -19,10 +19,6 @@ ARCHIVE = b"PK"
 UNFINISHED = 8  # zero rows in a row at a file's end that no honest picture leaves
 SHOWN_GROUPS, EXAMPLES = 50, 12  # groups of copies that are told, and rows of each
 TAIL = 4096  # rows looked at together, from the end
-UNLIKE = (
-    "These clean rows are of another kind than the scored ones, by more than poison explains: the "
-    "rates hold for such rows, and promise nothing here. Take clean rows from the same source."
-)
 
 
 def register(app: typer.Typer) -> None:
@@ -114,7 +110,7 @@ def _cut(
         "cut": made.cut, "false_rate": made.false_rate, "false_rate_high": made.high,
         "clean": made.clean, "expected": made.expected(len(own))[0],
         "flagged": count_flagged(own, made.cut), "same_kind": odd is None,
-        **({} if odd is None else {"warning": UNLIKE}),
+        **({} if odd is None else {"warning": unlike_in_kind("rows")}),
     }  # fmt: skip
 
 
@@ -233,8 +229,10 @@ def write_scores(out: Path, scores: np.ndarray) -> None:
     import pyarrow.parquet
 
     from clipforensics.data.images import write_bytes
+    from clipforensics.jobs.scanning.resuming import naming
 
     table = pyarrow.table({"row": np.arange(len(scores)), "score": scores})
     buffer = io.BytesIO()
     pyarrow.parquet.write_table(table, buffer)
-    write_bytes(out, buffer.getvalue())
+    with naming(out.parent):
+        write_bytes(out, buffer.getvalue())

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Float64
 
 from clipforensics.config.detect import DensitySettings, ReferenceSettings, ScaleSettings
-from clipforensics.detect.density import FROM_NEIGHBOURS, neighbours_needed
+from clipforensics.detect.density import FROM_NEIGHBOURS, logged, neighbours_needed
 from clipforensics.detect.draws import check_differ, place_in_sets, plan_for, sets_of
 from clipforensics.detect.embeddings import (
     Copies,
@@ -176,8 +176,7 @@ def _in_set(
             out[at] = isolation_forest(points, seed, queries)
         else:
             out[at] = FROM_NEIGHBOURS[name](*graph, density)
-        if name != "dao":
-            np.log(out[at], out=out[at])
+        out[at] = logged(name, out[at])
     return out
 
 

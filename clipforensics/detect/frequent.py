@@ -99,8 +99,9 @@ def frequent_copies(
     own = sample_of(words, LOOKED_AT)
     rows = exact.first[own]
     points = take(x, rows, normalize)
-    lengths = np.linalg.norm(points.astype(np.float64), axis=1)
-    own, points, lengths = own[lengths > 0], points[lengths > 0], lengths[lengths > 0]
+    lengths = np.sqrt(np.vecdot(points, points, dtype=np.float64))
+    if not lengths.all():  # a zero row is near to nothing
+        own, points, lengths = own[lengths > 0], points[lengths > 0], lengths[lengths > 0]
     group = _groups(points, lengths, _least(len(exact.first)), stop)
     if not (group >= 0).any():
         return exact

@@ -11,7 +11,13 @@ from typing import Any
 import numpy as np
 
 from clipforensics.config.detect import DETECTORS, DensitySettings, ReferenceSettings
-from clipforensics.detect.density import FROM_NEIGHBOURS, SCORES, neighbours_needed
+from clipforensics.detect.density import (
+    FROM_NEIGHBOURS,
+    SCORES,
+    Undefined,
+    logged,
+    neighbours_needed,
+)
 from clipforensics.detect.device import device_for
 from clipforensics.detect.draws import Plan, plan_for, sets_of
 from clipforensics.detect.embeddings import (
@@ -153,7 +159,10 @@ def score_each(
             own = find_copies(also).first
             also = also[own[np.argsort(content_words(also, own))]]
             part = np.vstack([part, also])
-        return _transformed(asked, part, task[1], stop, device)[:, : len(task[0])]
+        try:
+            return _transformed(asked, part, task[1], stop, device)[:, : len(task[0])]
+        except Undefined as problem:  # it knows the set alone
+            raise problem.of_table(copies.first[task[0]]) from None
 
     for draw in range(state.done // plan.sets, plan.draws):
         tasks = sets_of(plan, words, reference.seed, draw)[state.done - draw * plan.sets :]
@@ -232,8 +241,7 @@ def _transformed(
             out[at] = isolation_forest(x, seed)
         else:
             out[at] = FROM_NEIGHBOURS[name](*near, density) if near else SCORES[name](x, density)
-        if name != "dao":
-            np.log(out[at], out=out[at])
+        out[at] = logged(name, out[at])
     return out
 
 
