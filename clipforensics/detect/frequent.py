@@ -72,7 +72,9 @@ def frequent_copies(
     `groups.near_copies`. Smaller groups are left as they are: they do little harm (ten pictures, 15
     copies each: average precision .992 for .999 on the demo), and counting every pair of
     near-copies once took recall from targeted poisoning (.24 to .15 in the top 1 %) and up to .03 of
-    AUROC from clean-label poison, since natural pictures of one kind are near, too.
+    AUROC from clean-label poison, since natural pictures of one kind are near, too. This rule
+    changed average precision by .002 at most on five attacks at 1 %, and poison that consists of near-copies
+    of one picture ranks no lower for it (100 of them: median place .46 % from the top for .52 %).
 
     Of more than 8,192 different rows as many are drawn by content, and groups looked for among
     them: those with 5 members or more there, and 20 or more in all if they are as frequent
