@@ -3,7 +3,17 @@
 import streamlit as st
 
 from clipforensics.config.settings import digest
-from clipforensics.ui import cache, cutview, mapview, scanned, shell, state, suspectview
+from clipforensics.ui import (
+    asked,
+    cache,
+    cutview,
+    groupview,
+    mapview,
+    scanned,
+    shell,
+    state,
+    suspectview,
+)
 
 shell.open_page("Map")
 with shell.complaints():
@@ -11,6 +21,7 @@ with shell.complaints():
     if not scanned.is_scanned(case):
         shell.empty("This case has not been scanned yet.", "case", "Run the scan on the Case page")
         st.stop()
+    asked.left_out(case)
     detector, density, reference = mapview.settings(case)
     ranking = cache.ranking(case, detector, density, reference)
     key = digest([detector, density.sha256(), reference.sha256()])
@@ -36,5 +47,5 @@ with shell.complaints():
     suspectview.suspects(case, scanned.apart(case, detector, density, reference))
     with shell.part():
         suspectview.regions(case)
-    suspectview.duplicates(case)
+    groupview.repeated(case)
     mapview.listed(case, ranking, flagged, selected)

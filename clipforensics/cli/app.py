@@ -3,6 +3,7 @@
 Exit codes: 0 done, 1 `verify` found a difference or a run failed, 2 the user's mistake.
 """
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -13,6 +14,8 @@ from typer.exceptions import Abort, Exit, TyperException
 from clipforensics.cli import bench, calibrate, cases, invert, pairs, repair, score, triggers
 from clipforensics.errors import ForensicsError
 
+STOPPED = 130
+FULL = (errno.ENOSPC, errno.EDQUOT)
 app = typer.Typer(
     name="clipforensics",
     help="Backdoor forensics of CLIP models: find, show and repair.",
@@ -28,7 +31,10 @@ for module in (cases, pairs, score, calibrate, triggers, invert, repair, bench):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing is ever downloaded
-    sys.exit(_run(arguments))
+    code = _run(arguments)
+    if code == STOPPED:  # typer answers Ctrl-C with this code and says nothing
+        sys.stderr.write("Stopped. What was finished is kept.\n")
+    sys.exit(code)
 
 
 def _run(arguments: Sequence[str] | None) -> int:
@@ -38,19 +44,23 @@ def _run(arguments: Sequence[str] | None) -> int:
             prog_name="clipforensics",
             standalone_mode=False,
         )
-        return int(code or 0)
+        return int(code or 0)  # the code of an Exit, too
     except (ForensicsError, TyperException) as problem:
         return _complain(_text(problem))
     except Exit as end:
         return end.exit_code
     except (Abort, KeyboardInterrupt):
-        sys.stderr.write("Stopped. What was finished is kept.\n")
-        return 130
+        return STOPPED
     except BrokenPipeError:
         # the reader of our output went away; nothing is wrong, and nobody listens
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as problem:
+        if problem.errno in FULL:
+            place = f"The disk of {problem.filename}" if problem.filename else "The disk"
+            return _complain(
+                f"{place} is full. Make room and start again; what was finished is kept."
+            )
         return _complain(
             f"{problem.filename or 'A file'}: {problem.strerror}. Check it and start again."
         )

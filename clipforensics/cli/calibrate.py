@@ -6,17 +6,12 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from clipforensics.cli.cases import CaseDir, reference_settings
-from clipforensics.cli.output import Json, answer, never, progress_line
+from clipforensics.cli.cases import CaseDir, Collapse, reference_settings
+from clipforensics.cli.output import Json, answer, never, progress_line, unlike_in_kind
 from clipforensics.config.detect import CASE_DETECTORS, DensitySettings
 from clipforensics.config.scan import CleanSettings
 from clipforensics.config.settings import parse
 from clipforensics.errors import ConfigError
-
-UNLIKE = (
-    "These clean pairs are of another kind than the case's, by more than poison explains: the rates "
-    "hold for such pairs, and promise nothing here. Take clean pairs from the same source."
-)
 
 
 def register(app: typer.Typer) -> None:
@@ -42,6 +37,7 @@ def calibrate(
     draws: Annotated[int, typer.Option(help="Random reference sets averaged.")] = 5,
     seed: Annotated[int, typer.Option()] = 0,
     normalize: Annotated[bool, typer.Option(help="Score by angle alone.")] = False,
+    collapse: Collapse = True,
     json: Json = False,
 ) -> None:
     """Cut a ranking so that this share of clean pairs is expected above it."""
@@ -55,7 +51,7 @@ def calibrate(
         "data": str(data) if data else None,
         "image_root": str(image_root) if image_root else None,
         "density": parse(DensitySettings, {"k": k}),
-        "reference": reference_settings(reference_size, draws, seed, normalize),
+        "reference": reference_settings(reference_size, draws, seed, normalize, collapse),
     }
     if not 0 < false_rate < 1:
         raise ConfigError(f"false_rate={false_rate} is not between 0 and 1. Choose one that is.")
@@ -75,5 +71,5 @@ def calibrate(
         "detector": detector, "cut": made.cut, "false_rate": made.false_rate, "false_rate_high": made.high,
         "clean": made.clean, "clean_flagged": made.alarms, "pairs": len(own),
         "expected": expected, "expected_high": high, "flagged": int((own >= made.cut).sum()),
-        "same_kind": odd is None, **({} if odd is None else {"warning": UNLIKE}), **found.about,
+        "same_kind": odd is None, **({} if odd is None else {"warning": unlike_in_kind("pairs")}), **found.about,
     }, json)  # fmt: skip

@@ -14,6 +14,9 @@ from clipforensics.config.scan import ScanSettings
 from clipforensics.config.settings import parse
 from clipforensics.errors import ConfigError
 
+Collapse = Annotated[
+    bool, typer.Option(help="A picture that comes 20 times or more, slightly changed, counts once.")
+]
 CaseDir = Annotated[Path, typer.Argument(help="Case folder.")]
 
 
@@ -88,7 +91,7 @@ def scan(
     seed: Annotated[int, typer.Option()] = 0,
     normalize: Annotated[bool, typer.Option(help="Score by angle alone.")] = False,
     captions: Annotated[bool, typer.Option(help="Captions join the reference sets.")] = False,
-    collapse: Annotated[bool, typer.Option(help="Near-duplicates count once.")] = False,
+    collapse: Collapse = True,
     json: Json = False,
 ) -> None:
     """Embed, find neighbours, draw the map, score; resumes after an interruption."""
@@ -97,9 +100,9 @@ def scan(
 
     values = {
         "density": parse(DensitySettings, {"k": k}),
-        "reference": reference_settings(reference_size, draws, seed, normalize).model_copy(
-            update={"captions": captions, "collapse": collapse}
-        ),
+        "reference": reference_settings(
+            reference_size, draws, seed, normalize, collapse
+        ).model_copy(update={"captions": captions}),
     }
     settings = parse(
         ScanSettings, {**values, **({"detectors": tuple(detector)} if detector else {})}
@@ -137,7 +140,10 @@ def verify(case: CaseDir, json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-def reference_settings(size: str, draws: int, seed: int, normalize: bool) -> ReferenceSettings:
+def reference_settings(
+    size: str, draws: int, seed: int, normalize: bool, collapse: bool
+) -> ReferenceSettings:
     """Reference settings from the command line. Raises ConfigError."""
-    values = {"reference_size": size, "draws": draws, "seed": seed, "normalize": normalize}
+    values = {"reference_size": size, "draws": draws, "seed": seed, "normalize": normalize,
+              "collapse": collapse}  # fmt: skip
     return parse(ReferenceSettings, values)

@@ -67,6 +67,15 @@ def never() -> bool:
     return False
 
 
+def unlike_in_kind(what: str) -> str:
+    """What to say of clean rows or pairs that are not like the scored ones."""
+    return (
+        f"These clean {what} are of another kind than the scored ones, by more than poison explains: "
+        f"the rates hold for such {what}, and promise nothing here. Take clean {what} from the same "
+        "source."
+    )
+
+
 def _readable(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"

@@ -8,19 +8,17 @@ import numpy as np
 import typer
 
 from clipforensics import __version__
-from clipforensics.cli.cases import reference_settings
-from clipforensics.cli.output import Json, answer, progress_line
+from clipforensics.cli.cases import Collapse, reference_settings
+from clipforensics.cli.output import Json, answer, progress_line, unlike_in_kind
 from clipforensics.config.detect import DETECTORS, DensitySettings, ReferenceSettings
 from clipforensics.config.settings import digest, parse
+from clipforensics.detect.embeddings import Copies
 from clipforensics.errors import ConfigError, DataError
 
 ARCHIVE = b"PK"
 UNFINISHED = 8  # zero rows in a row at a file's end that no honest picture leaves
+SHOWN_GROUPS, EXAMPLES = 50, 12  # groups of copies that are told, and rows of each
 TAIL = 4096  # rows looked at together, from the end
-UNLIKE = (
-    "These clean rows are of another kind than the scored ones, by more than poison explains: the "
-    "rates hold for such rows, and promise nothing here. Take clean rows from the same source."
-)
 
 
 def register(app: typer.Typer) -> None:
@@ -37,6 +35,7 @@ def score(
     draws: Annotated[int, typer.Option(help="Random reference sets averaged.")] = 5,
     seed: Annotated[int, typer.Option()] = 0,
     normalize: Annotated[bool, typer.Option(help="Score by angle alone.")] = False,
+    collapse: Collapse = True,
     clean: Annotated[
         Path | None, typer.Option(help="Embeddings of clean pairs, to calibrate a cut on.")
     ] = None,
@@ -51,7 +50,7 @@ def score(
 
     x = read_embeddings(embeddings)
     check_out(out, [embeddings, *([clean] if clean else [])])
-    reference = reference_settings(reference_size, draws, seed, normalize)
+    reference = reference_settings(reference_size, draws, seed, normalize, collapse)
     sound = None if clean is None else read_clean(clean, x.shape, false_rate, normalize)
     density = parse(DensitySettings, {"k": k})
     asked = {"detector": detector, "density": density.model_dump(mode="json"),
@@ -59,14 +58,18 @@ def score(
     version = file_version(embeddings)
     keeper = Keeper(out.with_name(f"{out.name}-{digest([version, asked])[:16]}"))
     tell, began = progress_line(), time.perf_counter()
-    (scores,) = score_each(
-        x, [(detector, density)], reference,
-        lambda done, n: tell(done, n, f"scoring by {detector}"),
-        state=keeper.begun(), keep=keeper.keep,
-    )  # fmt: skip
+    try:
+        (scores,) = score_each(
+            x, [(detector, density)], reference,
+            lambda done, n: tell(done, n, f"scoring by {detector}"),
+            state=keeper.begun(), keep=keeper.keep,
+        )  # fmt: skip
+    finally:
+        changed = file_version(embeddings) != version
+        if changed:  # what was kept is of another file
+            keeper.forget()
     seconds = time.perf_counter() - began
-    if file_version(embeddings) != version:
-        keeper.forget()
+    if changed:
         raise DataError(
             f"{embeddings} changed while it was scored. Score it again when it is whole."
         )
@@ -75,7 +78,17 @@ def score(
     told = {}
     if sound is not None:
         told = _cut(x, scores.mean, sound, false_rate, detector, density, reference)
-    answer({"rows": len(x), "seconds": seconds, "out": str(out), "info": scores.info, **told}, json)
+    groups = copy_groups(scores.copies) if scores.copies else []
+    answer({"rows": len(x), "seconds": seconds, "out": str(out), "info": scores.info,
+            "counted_once": groups, **told}, json)  # fmt: skip
+
+
+def copy_groups(copies: Copies) -> list[dict[str, Any]]:
+    """The largest groups of rows that counted as one: how many they are, and the first of them."""
+    return [
+        {"rows": len(rows), "first": rows[:EXAMPLES].tolist()}
+        for rows in copies.groups()[:SHOWN_GROUPS]
+    ]
 
 
 def _cut(
@@ -97,7 +110,7 @@ def _cut(
         "cut": made.cut, "false_rate": made.false_rate, "false_rate_high": made.high,
         "clean": made.clean, "expected": made.expected(len(own))[0],
         "flagged": count_flagged(own, made.cut), "same_kind": odd is None,
-        **({} if odd is None else {"warning": UNLIKE}),
+        **({} if odd is None else {"warning": unlike_in_kind("rows")}),
     }  # fmt: skip
 
 
@@ -174,9 +187,10 @@ def read_embeddings(path: Path) -> np.ndarray:
 
 def zeros_at_the_end(x: np.ndarray) -> int:
     """How many rows at the end of a table [n, d] are zero; reads only these and the block before."""
-    from clipforensics.detect.embeddings import release
+    from clipforensics.detect.embeddings import check_whole, release
 
     for stop in range(len(x), 0, -TAIL):
+        check_whole(x)
         filled = np.flatnonzero(np.asarray(x[max(0, stop - TAIL) : stop]).any(axis=1))
         release(x)
         if len(filled):
@@ -185,8 +199,11 @@ def zeros_at_the_end(x: np.ndarray) -> int:
 
 
 def file_version(path: Path) -> list[int | str]:
-    """What changes when somebody writes into a file."""
-    status = path.stat()
+    """What changes when somebody writes into a file, or takes it away."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return [str(path.resolve())]
     return [str(path.resolve()), status.st_size, status.st_mtime_ns]
 
 
@@ -212,8 +229,10 @@ def write_scores(out: Path, scores: np.ndarray) -> None:
     import pyarrow.parquet
 
     from clipforensics.data.images import write_bytes
+    from clipforensics.jobs.scanning.resuming import naming
 
     table = pyarrow.table({"row": np.arange(len(scores)), "score": scores})
     buffer = io.BytesIO()
     pyarrow.parquet.write_table(table, buffer)
-    write_bytes(out, buffer.getvalue())
+    with naming(out.parent):
+        write_bytes(out, buffer.getvalue())

@@ -93,9 +93,10 @@ class ReferenceSettings(Settings):
         description="caption embeddings join the reference sets, as the authors' script does",
     )
     collapse: bool = Field(
-        default=False,
+        default=True,
         title="Collapse near-duplicates",
-        description="nearly the same pictures count once and share a score; exact copies always do",
+        description="a picture that comes 20 times or more, slightly changed, counts once and has one "
+        "score; exact copies always do",
     )
 
     @field_validator("reference_size", mode="before")

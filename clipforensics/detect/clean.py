@@ -10,10 +10,18 @@ import numpy as np
 from jaxtyping import Float, Float64
 
 from clipforensics.config.detect import DensitySettings, ReferenceSettings, ScaleSettings
-from clipforensics.detect.density import FROM_NEIGHBOURS, neighbours_needed
+from clipforensics.detect.density import FROM_NEIGHBOURS, logged, neighbours_needed
 from clipforensics.detect.draws import check_differ, place_in_sets, plan_for, sets_of
-from clipforensics.detect.embeddings import check_embeddings, content_words, find_copies, take
+from clipforensics.detect.embeddings import (
+    Copies,
+    check_embeddings,
+    content_words,
+    equal_rows,
+    find_copies,
+    take,
+)
 from clipforensics.detect.forest import isolation_forest
+from clipforensics.detect.frequent import counted
 from clipforensics.detect.neighbours import Neighbours, neighbours
 from clipforensics.detect.scales import combine, footing, scales_for
 from clipforensics.detect.workers import each_in_turn
@@ -32,18 +40,21 @@ def score_clean(
     reference: ReferenceSettings,
     progress: Progress | None = None,
     stop: Stop | None = None,
+    copies: Copies | None = None,
 ) -> Float64[np.ndarray, " q"]:
     """Score clean rows as `reference.score` scores the rows of x, draw by draw in the same sets.
 
     In each draw a clean row is compared with one set, chosen by what the row holds. One that
-    equals a row of x meets that row's own set, leaves it out, and gets that row's score.
+    equals a row of x meets that row's own set, leaves it out, and gets that row's score, that
+    of its group where near-copies count once.
 
     Args:
         x: the embeddings that were scored [n, d]; may be memory-mapped.
         clean: embeddings [q, d] from the same model.
-        detector, density, reference: as `reference.score`; captions and collapsing are not read.
+        detector, density, reference: as `reference.score`; captions are not read.
         progress: told (sets done, sets in all).
-        stop: asked before each set.
+        stop: asked before each set, and within a long one.
+        copies: which rows of x count as one, if it is known.
 
     Returns:
         One score per clean row, on the footing of `Scores.mean`.
@@ -57,7 +68,7 @@ def score_clean(
         differ by that, of the order of 1/k, lonely ones, which a cut is about, hardly.
     """
     told = _told(progress, stop, detector)
-    _, found = _log_means(x, clean, [(detector, density)], reference, told)
+    _, found = _log_means(x, clean, [(detector, density)], reference, told, stop, copies)
     return found[0] if detector == "dao" else np.exp(found[0])
 
 
@@ -67,6 +78,7 @@ def score_clean_scales(
     cfg: ScaleSettings,
     progress: Progress | None = None,
     stop: Stop | None = None,
+    copies: Copies | None = None,
 ) -> Float64[np.ndarray, " q"]:
     """`score_clean` for `scales.score_scales`: the largest z of a clean row.
 
@@ -75,7 +87,7 @@ def score_clean_scales(
     Raises:
         ConfigError, DataError, RunError: as `score_clean`.
     """
-    copies = find_copies(x, cfg.normalize)
+    copies = copies or find_copies(x, cfg.normalize)
     check_differ(copies)
     scales = scales_for(len(copies.first), cfg)
     sizes = sorted({scale.reference_size for scale in scales})
@@ -90,7 +102,7 @@ def score_clean_scales(
             reference_size=size, draws=cfg.draws, seed=cfg.seed, normalize=cfg.normalize
         )
         told = _told(progress, stop, f"scale {size:,}", at, len(sizes))
-        own, found = _log_means(x, clean, asked, reference, told)
+        own, found = _log_means(x, clean, asked, reference, told, stop, copies)
         for mine, theirs in zip(own, found, strict=True):
             middle, width = footing(mine)
             z.append((theirs - middle) / width if width > 0 else np.zeros_like(theirs))
@@ -103,6 +115,8 @@ def _log_means(
     asked: Asked,
     reference: ReferenceSettings,
     told: Callable[[int, int], None],
+    stop: Stop | None,
+    copies: Copies | None,
 ) -> tuple[Float64[np.ndarray, "a m"], Float64[np.ndarray, "a q"]]:
     """Means over the draws, on the scale draws are averaged on, of x's different rows and clean's."""
     for table in (x, clean):
@@ -112,16 +126,19 @@ def _log_means(
             f"The clean rows have {clean.shape[1]} numbers, the embeddings {x.shape[1]}. "
             "Embed both with the same model."
         )
-    copies, theirs = (find_copies(table, reference.normalize) for table in (x, clean))
+    copies, words = counted(x, reference, stop, copies)
+    theirs = find_copies(clean, reference.normalize)
     plan = plan_for(copies, asked, reference)
-    words = content_words(x, copies.first, reference.normalize)
     their_words = content_words(clean, theirs.first, reference.normalize)
     queries = take(clean, theirs.first, reference.normalize)
     own, found = np.zeros((len(asked), plan.rows)), np.zeros((len(asked), len(queries)))
 
+    watch = _watch(stop)
+
     def values(task: tuple[np.ndarray, int, np.ndarray]) -> np.ndarray:
         rows, seed, at = task
-        return _in_set(take(x, copies.first[rows], reference.normalize), queries[at], asked, seed)
+        points = take(x, copies.first[rows], reference.normalize)
+        return _in_set(points, queries[at], asked, seed, watch)
 
     for draw in range(plan.draws):
         place = place_in_sets(their_words, plan, words, reference.seed, draw)
@@ -135,41 +152,58 @@ def _log_means(
                 value = next(answers)
                 own[:, rows] += value[:, : len(rows)] / plan.draws
                 found[:, at] += value[:, len(rows) :] / plan.draws
+    several = np.flatnonzero(np.bincount(copies.place)[copies.place] > 1)
+    if len(several):  # a copy that is not in the set itself
+        same = equal_rows(x, several, clean[theirs.first], reference.normalize)
+        found[:, same >= 0] = own[:, copies.place[same[same >= 0]]]
     told(plan.total, plan.total)
     return own, found[:, theirs.place]
 
 
 def _in_set(
-    points: Float[np.ndarray, "m d"], queries: Float[np.ndarray, "q d"], asked: Asked, seed: int
+    points: Float[np.ndarray, "m d"],
+    queries: Float[np.ndarray, "q d"],
+    asked: Asked,
+    seed: int,
+    watch: Progress,
 ) -> Float64[np.ndarray, "a n"]:
     """Scores of a set's rows, then of the queries, on the scale that draws are averaged on."""
     needed = [neighbours_needed(*one) for one in asked if one[0] != "iforest"]
-    graph = _graph(points, queries, max(needed)) if needed else None
+    graph = _graph(points, queries, max(needed), watch) if needed else None
     out = np.empty((len(asked), len(points) + len(queries)))
     for at, (name, density) in enumerate(asked):
         if graph is None or name == "iforest":
             out[at] = isolation_forest(points, seed, queries)
         else:
             out[at] = FROM_NEIGHBOURS[name](*graph, density)
-        if name != "dao":
-            np.log(out[at], out=out[at])
+        out[at] = logged(name, out[at])
     return out
 
 
 def _graph(
-    points: Float[np.ndarray, "m d"], queries: Float[np.ndarray, "q d"], k: int
+    points: Float[np.ndarray, "m d"], queries: Float[np.ndarray, "q d"], k: int, watch: Progress
 ) -> Neighbours:
     """Neighbours of a set's rows, then of the queries; all lie in the set, none is the row itself."""
-    dist, ids = neighbours(points, k)
+    dist, ids = neighbours(points, k, progress=watch)
     if not len(queries):
         return Neighbours(dist, ids)
     # a set holds no row twice: at distance 0 lies the query itself, which is then left out
-    far, other = neighbours(queries, k + 1, reference=points)
+    far, other = neighbours(queries, k + 1, reference=points, progress=watch)
     keep = np.arange(k) + (far[:, :1] == 0)
     return Neighbours(
         np.vstack([dist, np.take_along_axis(far, keep, 1)]),
         np.vstack([ids, np.take_along_axis(other, keep, 1)]),
     )
+
+
+def _watch(stop: Stop | None) -> Progress:
+    """Ask for a stop within a set too: the whole table may be one."""
+
+    def watch(done: int, total: int) -> None:
+        if stop is not None and stop():
+            raise RunError(f"Stopped while finding neighbours, after {done:,} of {total:,} rows.")
+
+    return watch
 
 
 def _told(

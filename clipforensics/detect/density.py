@@ -14,6 +14,30 @@ from clipforensics.detect.neighbours import Neighbours, neighbours
 from clipforensics.errors import ConfigError, DataError
 
 
+class Undefined(DataError):
+    """A score without a value for some rows: names the first by its place among those scored."""
+
+    def __init__(self, text: str, row: int, count: int, n: int, set_of: str = "") -> None:
+        self.text, self.row, self.count, self.n = text, row, count, n
+        super().__init__(text.format(count=f"{count:,}", n=f"{n:,}{set_of}", row=row))
+
+    def of_table(self, rows: Int64[np.ndarray, " m"]) -> "Undefined":
+        """The same, where what was scored were these rows of a table, and maybe others after them."""
+        if self.row >= len(rows):
+            return self
+        row = int(rows[self.row])
+        return Undefined(self.text, row, self.count, self.n, " in a reference set's")
+
+
+def logged(name: str, scores: Float[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
+    """Scores on the scale that draws are averaged on: ln, but for `dao`, which is a log already.
+
+    A score of 0 (LID beside a row that is as good as equal) counts as the least positive number.
+    """
+    wide = np.asarray(scores, np.float64)
+    return wide if name == "dao" else np.log(np.maximum(wide, np.finfo(np.float64).tiny))
+
+
 def kdist(x: Float[np.ndarray, "n d"], cfg: DensitySettings) -> Float64[np.ndarray, " n"]:
     """Score each embedding by the distance to its k-th nearest other.
 
@@ -203,18 +227,20 @@ def _first(dist: np.ndarray, ids: np.ndarray, k: int) -> Neighbours:
         )
     together = np.flatnonzero(dist[:, k - 1] == 0)
     if len(together):
-        raise DataError(
-            f"{len(together):,} of {len(dist):,} embeddings have k-distance 0 (first: row "
-            f"{together[0]}), because more than k={k} rows are equal. Collapse exact copies first."
-        )
+        raise Undefined(
+            "{count} of {n} embeddings have k-distance 0 (first: row {row}), because more than "
+            f"k={k} rows are equal. Collapse exact copies first.",
+            int(together[0]), len(together), len(dist),
+        )  # fmt: skip
     return Neighbours(dist[:, :k].astype(np.float64), ids[:, :k])
 
 
 def _defined(name: str, scores: np.ndarray) -> np.ndarray:
     lost = np.flatnonzero(~np.isfinite(scores))
     if len(lost):
-        raise DataError(
-            f"{name} has no value for {len(lost):,} of {len(scores):,} embeddings (first: row "
-            f"{lost[0]}): distances around it are all equal or too far apart. Raise k, or use slof."
-        )
+        raise Undefined(
+            f"{name} has no value for {{count}} of {{n}} embeddings (first: row {{row}}): distances "
+            "around it are all equal or too far apart. Raise k, or use slof.",
+            int(lost[0]), len(lost), len(scores),
+        )  # fmt: skip
     return scores

@@ -114,6 +114,14 @@ def sets_of(
     return [(rows, int(rng.integers(2**31))) for rows in np.array_split(order, plan.sets)]
 
 
+def sample_of(
+    words: UInt64[np.ndarray, " m"], count: int, seed: int = 0
+) -> Int64[np.ndarray, " s"]:
+    """Positions of so many rows, or of all, drawn by content and in the order of their contents."""
+    key = _key(np.random.default_rng(seed))
+    return np.argsort(_mixed(words ^ key), kind="stable")[:count].astype(np.int64)
+
+
 def place_in_sets(
     others: UInt64[np.ndarray, " q"],
     plan: Plan,

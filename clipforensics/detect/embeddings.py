@@ -6,6 +6,7 @@ import mmap
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int64, UInt64
@@ -28,7 +29,8 @@ def check_embeddings(
         stop: asked all along; true ends the reading.
 
     Raises:
-        DataError: not a table, not floating point, empty, NaN, infinity, or (if normalize) a zero.
+        DataError: not a table, not floating point, empty, NaN, infinity, (if normalize) a zero, or
+            a file that another process cut.
         RunError: stopped on request.
     """
     if x.ndim != 2:
@@ -90,6 +92,7 @@ def take(
     chosen = np.empty((len(rows), x.shape[1]), as_float(x[:0]).dtype)
     for start in range(0, len(rows), TAKEN_ROWS):
         part = slice(start, start + TAKEN_ROWS)
+        check_whole(x)
         chosen[part] = x[rows[part]]
         release(x)
     return unit_rows(chosen) if normalize else chosen
@@ -138,6 +141,16 @@ def find_copies(
     release(x)
     kept, place = np.unique(first, return_inverse=True)
     return Copies(kept.astype(np.int64), place.astype(np.int64))
+
+
+def equal_rows(
+    x: np.ndarray, rows: Int64[np.ndarray, " m"], others: np.ndarray, normalize: bool = False
+) -> Int64[np.ndarray, " q"]:
+    """For each of some other rows [q, d] one of these rows of x that it equals, else -1."""
+    held = {_digest(x, int(row), normalize): int(row) for row in rows[::-1]}
+    release(x)
+    found = [held.get(_digest(others, row, normalize), -1) for row in range(len(others))]
+    return np.array(found, np.int64)
 
 
 def content_words(
@@ -191,6 +204,7 @@ def _shared(sums: UInt64[np.ndarray, " n"]) -> Int64[np.ndarray, " _"]:
 
 
 def _digest(x: np.ndarray, row: int, normalize: bool) -> bytes:
+    check_whole(x)
     one = x[row : row + 1]
     one = (unit_rows(one) if normalize else as_float(one)) + np.float32(0)
     return hashlib.blake2b(one.tobytes(), digest_size=DIGEST_BYTES).digest()
@@ -201,16 +215,43 @@ def release(x: np.ndarray) -> None:
 
     They stay in the system's cache and come back when read. Arrays in memory are left alone.
     """
-    base: object = x
+    base = _mapped(x)
+    if base is None or getattr(base, "mode", "") == "c":
+        return  # copy on write: what was changed lives in these pages alone
+    with contextlib.suppress(ValueError, OSError, AttributeError):
+        base._mmap.madvise(mmap.MADV_DONTNEED)
+
+
+def check_whole(x: np.ndarray) -> None:
+    """Refuse a memory-mapped file that is shorter than the table: reading on would kill the process.
+
+    Called before each block that is read, of a few milliseconds; a file cut within one still kills.
+
+    Raises:
+        DataError: another process cut it.
+    """
+    base = _mapped(x)
+    if base is None:
+        return
+    with contextlib.suppress(ValueError, OSError):
+        offset = getattr(base, "offset", 0)
+        needed = len(base._mmap) + offset - offset % mmap.ALLOCATIONGRANULARITY
+        held = base._mmap.size()  # of the open file, whatever bears its name now
+        if held < needed:
+            raise DataError(
+                f"{getattr(base, 'filename', None) or 'The file of embeddings'} was cut short while it "
+                f"was read: it holds {held:,} bytes of {needed:,}. Start again when it is whole."
+            )
+
+
+def _mapped(x: np.ndarray) -> Any | None:
+    """The memory-mapped array that x is, or is a view of."""
+    base: Any = x
     while isinstance(base, np.ndarray):
-        held = getattr(base, "_mmap", None)
-        if held is not None:
-            if getattr(base, "mode", "") == "c":
-                return  # copy on write: what was changed lives in these pages alone
-            with contextlib.suppress(ValueError, OSError, AttributeError):
-                held.madvise(mmap.MADV_DONTNEED)
-            return
+        if getattr(base, "_mmap", None) is not None:
+            return base
         base = base.base
+    return None
 
 
 def _chunks(
@@ -220,5 +261,6 @@ def _chunks(
     for start in range(0, len(x), step):
         if stop is not None and stop():
             raise RunError(f"Stopped while reading the embeddings, at row {start:,}.")
+        check_whole(x)
         yield start, np.asarray(x[start : start + step])
         release(x)

@@ -88,8 +88,6 @@ def near_copies(
         DataError: x is not finite, or a row is zero.
         RunError: stopped on request.
     """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
 
     def watch(done: int, total: int) -> None:
         if stop is not None and stop():
@@ -118,9 +116,7 @@ def near_copies(
             close = np.einsum("nd,nd->n", one, far) >= least_cosine
             own.append(rows[part][close])
             other.append(near[part, column][close])
-    a, b = np.concatenate(own), np.concatenate(other)
-    links = coo_array((np.ones(len(a), np.int8), (a, b)), shape=(len(x), len(x)))
-    _, place = connected_components(links, directed=False)
+    place = components(len(x), np.concatenate(own), np.concatenate(other))
     # a group's row is the same wherever it stands in the table
     words = content_words(x, exact.first, normalize=True)[exact.place]
     by_content = np.lexsort((words, place))
@@ -129,6 +125,17 @@ def near_copies(
     position = np.empty_like(order)
     position[order] = np.arange(len(order))
     return Copies(first[order].astype(np.int64), position[place].astype(np.int64))
+
+
+def components(
+    n: int, one: Int64[np.ndarray, " p"], other: Int64[np.ndarray, " p"]
+) -> Int64[np.ndarray, " n"]:
+    """A number for each of n rows, the same for rows that these pairs link, over others too."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    links = coo_array((np.ones(len(one), np.int8), (one, other)), shape=(n, n))
+    return connected_components(links, directed=False)[1].astype(np.int64)
 
 
 def picture_groups(

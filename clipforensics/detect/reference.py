@@ -11,7 +11,13 @@ from typing import Any
 import numpy as np
 
 from clipforensics.config.detect import DETECTORS, DensitySettings, ReferenceSettings
-from clipforensics.detect.density import FROM_NEIGHBOURS, SCORES, neighbours_needed
+from clipforensics.detect.density import (
+    FROM_NEIGHBOURS,
+    SCORES,
+    Undefined,
+    logged,
+    neighbours_needed,
+)
 from clipforensics.detect.device import device_for
 from clipforensics.detect.draws import Plan, plan_for, sets_of
 from clipforensics.detect.embeddings import (
@@ -22,6 +28,7 @@ from clipforensics.detect.embeddings import (
     take,
 )
 from clipforensics.detect.forest import isolation_forest
+from clipforensics.detect.frequent import counted
 from clipforensics.detect.neighbours import neighbours
 from clipforensics.detect.workers import each_in_turn
 from clipforensics.errors import ConfigError, DataError, RunError
@@ -42,11 +49,13 @@ class Scores:
             score); 0 where there is a single draw.
         info: what made it, in JSON types: detector, k, reference sizes wished and true, draws,
             seed, features raw or normalized, rows, copies.
+        copies: which rows counted as one; None for scores that were read.
     """
 
     mean: np.ndarray
     spread: np.ndarray
     info: dict[str, Any]
+    copies: Copies | None = None
 
 
 @dataclass
@@ -76,7 +85,8 @@ def score(
     Each draw shuffles the rows and splits them into floor(n / reference_size) sets whose sizes
     differ by at most one; a row is scored once per draw, within its set. The shuffle hangs on what
     the rows hold: the same rows in another order get the same scores. Exact copies are scored
-    as one row and all get its score. An Isolation Forest is fitted anew on each set. Many rows are
+    as one row and all get its score, and so are frequent near-copies (`frequent.frequent_copies`)
+    unless `reference.collapse` is off. An Isolation Forest is fitted anew on each set. Many rows are
     scored on a GPU where there is one, with the same scores but for the last digits.
 
     Args:
@@ -114,7 +124,7 @@ def score_each(
         asked: detector and neighbour settings of each score.
         state: what `keep` was given last by an earlier attempt with the same arguments.
         keep: given the state after each set; it may store it or not. Not a copy: read it at once.
-        copies: which rows count as one, if not the exact copies alone.
+        copies: which rows count as one, if it is known.
         captions: caption embeddings [n, d], which join the reference set of their own rows, each
             different one once, and are not scored; the authors' released script does so.
         words: `content_words` of the different rows if known, to spare a reading.
@@ -134,10 +144,9 @@ def score_each(
         raise DataError(
             f"Captions need the shape of the pictures, {list(x.shape)}, got {list(captions.shape)}."
         )
-    copies = copies or find_copies(x, reference.normalize, _if_long(stop, x))
+    if copies is None or words is None:
+        copies, words = counted(x, reference, _if_long(stop, x), copies)
     plan = plan_for(copies, asked, reference)
-    if words is None:
-        words = content_words(x, copies.first, reference.normalize, _if_long(stop, x))
     if state is None or state.mean.shape != (len(asked), plan.rows):
         state = State(0, *np.zeros((2, len(asked), plan.rows)))
 
@@ -150,7 +159,10 @@ def score_each(
             own = find_copies(also).first
             also = also[own[np.argsort(content_words(also, own))]]
             part = np.vstack([part, also])
-        return _transformed(asked, part, task[1], stop, device)[:, : len(task[0])]
+        try:
+            return _transformed(asked, part, task[1], stop, device)[:, : len(task[0])]
+        except Undefined as problem:  # it knows the set alone
+            raise problem.of_table(copies.first[task[0]]) from None
 
     for draw in range(state.done // plan.sets, plan.draws):
         tasks = sets_of(plan, words, reference.seed, draw)[state.done - draw * plan.sets :]
@@ -198,7 +210,7 @@ def _answer(
     spread = np.sqrt(square / max(1, plan.draws - 1))
     mean = mean if asked[0] == "dao" else np.exp(mean)
     info = _info(x, copies, plan, *asked, reference)
-    return Scores(mean[copies.place], spread[copies.place], info)
+    return Scores(mean[copies.place], spread[copies.place], info, copies)
 
 
 def _if_long(stop: Callable[[], bool] | None, x: np.ndarray) -> Callable[[], bool] | None:
@@ -229,8 +241,7 @@ def _transformed(
             out[at] = isolation_forest(x, seed)
         else:
             out[at] = FROM_NEIGHBOURS[name](*near, density) if near else SCORES[name](x, density)
-        if name != "dao":
-            np.log(out[at], out=out[at])
+        out[at] = logged(name, out[at])
     return out
 
 

@@ -15,7 +15,17 @@ from clipforensics.config.detect import (
 )
 from clipforensics.config.settings import digest, parse
 from clipforensics.errors import ForensicsError
-from clipforensics.ui import cache, charts, forms, gallery, picks, scanned, state, suspectview
+from clipforensics.ui import (
+    asked,
+    cache,
+    charts,
+    forms,
+    gallery,
+    picks,
+    scanned,
+    state,
+    suspectview,
+)
 from clipforensics.ui.ranking import BUDGETS, Ranking, against_truth, labels_named
 
 
@@ -41,6 +51,10 @@ def settings(case: Any) -> tuple[str, DensitySettings, ReferenceSettings]:
             "Normalize", sets.normalize, key="normalize", bind="query-params",
             help=ReferenceSettings.model_fields["normalize"].description,
         )  # fmt: skip
+        reference["collapse"] = st.toggle(
+            "Copies once", sets.collapse, key="collapse", bind="query-params",
+            help=ReferenceSettings.model_fields["collapse"].description,
+        )  # fmt: skip
     reference |= _as_scanned(sets)
     return detector, parse(DensitySettings, density), parse(ReferenceSettings, reference)
 
@@ -61,7 +75,7 @@ def _as_scanned(sets: ReferenceSettings) -> dict[str, Any]:
     if said and st.toggle(
         f"As in the latest scan: {', '.join(said)}", True, key="as.scan", bind="query-params"
     ):
-        return {"seed": sets.seed, "captions": sets.captions, "collapse": sets.collapse}
+        return {"seed": sets.seed, "captions": sets.captions}
     return {}
 
 
@@ -139,9 +153,9 @@ def rows_inside(points: np.ndarray, polygon: list[list[float]]) -> np.ndarray:
 
 
 def selection(case: Any) -> Any | None:
-    """The selection the URL names."""
-    asked = st.query_params.get("sel")
-    return case.store.selection(asked) if asked else None
+    """The selection the URL names; None where it names none that is kept, which `asked` tells."""
+    name = st.query_params.get("sel")
+    return case.store.selection(name) if name and asked.has_selection(case, name) else None
 
 
 def selected_rows(case: Any, chosen: Any) -> np.ndarray:
@@ -240,7 +254,9 @@ def neighbours(case: Any, detector: str, ranking: Ranking, reference: ReferenceS
     name = st.query_params.get("near")
     if not name:
         return
-    row = case.pairs.row_of(name)
+    row = scanned.row_of(case, name)
+    if row is None:  # `asked` says so
+        return
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"#### Nearest to {state.plain(name)}", width="stretch")

@@ -65,18 +65,18 @@ def apart(
 
 
 def told(density: DensitySettings, reference: ReferenceSettings) -> str:
-    """Settings in a line: "k = 16, reference 2,048, 5 draws, seed 0, near-duplicates collapsed"."""
+    """Settings in a line: "k = 16, reference 2,048, 5 draws, seed 0, normalized"."""
     size = reference.reference_size
     parts = [f"k = {density.k}", f"reference {size if size == 'all' else f'{size:,}'}",
              f"{reference.draws} draws", f"seed {reference.seed}"]  # fmt: skip
     parts += ["normalized"] if reference.normalize else []
+    parts += [] if reference.collapse else ["near-copies counted each"]
     return ", ".join(parts + special(reference))
 
 
 def special(reference: ReferenceSettings) -> list[str]:
-    """What a reference set does that a plain one does not, in words."""
-    joined = ["captions in the reference"] if reference.captions else []
-    return joined + (["near-duplicates collapsed"] if reference.collapse else [])
+    """What a reference set does that a plain one does not and the Map has no switch for, in words."""
+    return ["captions in the reference"] if reference.captions else []
 
 
 def points(case: Any) -> np.ndarray:

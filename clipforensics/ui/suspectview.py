@@ -7,7 +7,6 @@ import numpy as np
 import streamlit as st
 
 from clipforensics.config.detect import DETECTOR_TITLES, MANY_SCALES, ReferenceSettings
-from clipforensics.detect.groups import MANY_CAPTIONS, MANY_LABELS, ONE_CAPTION
 from clipforensics.ui import (
     evidencecharts,
     gallery,
@@ -19,7 +18,6 @@ from clipforensics.ui import (
     shell,
     state,
 )
-from clipforensics.ui.ranking import labels_named
 
 ROWS = 5
 SHOWN = 8
@@ -47,7 +45,7 @@ def suspects(case: Any, note: str | None = None) -> None:
         )
         first = found["labels"][0]
         _pick(case, first["name"])
-        _pictures(case, first["examples"])
+        show_pairs(case, first["examples"])
     terms = [one["name"] for one in found["terms"]][:ROWS]
     if terms:
         st.text("Words that stand out: " + ", ".join(terms))
@@ -82,7 +80,7 @@ def _pick(case: Any, name: str) -> None:
         st.markdown("Its highest-scored pairs:", width="content")
 
 
-def _pictures(case: Any, names: Sequence[str], notes: Sequence[str] | None = None) -> None:
+def show_pairs(case: Any, names: Sequence[str], notes: Sequence[str] | None = None) -> None:
     """A row of pairs by their ids; ids that are no longer there are left out."""
     rows = [row for name in names[:SHOWN] if (row := scanned.row_of(case, name)) is not None]
     gallery.strip(case, rows, notes or [state.plain(case.pairs.ids[row]) for row in rows])
@@ -138,51 +136,6 @@ def _crops(case: Any, seen: Sequence[dict[str, Any]]) -> None:
             crop = pictures.cut(hunting.framed(case, row), one["box"])
             st.image(pictures.webp(crop, 192), width="stretch", alt=f"Region of {one['pair']}")
             st.caption(f"{state.plain(one['pair'])}, flips {one['flip_rate']:.0%}")
-
-
-def duplicates(case: Any) -> None:
-    """Groups of nearly the same pictures, which a density score cannot see."""
-    from clipforensics.jobs.scanning import scan
-
-    found = (scan.latest_scan(case) or {}).get("duplicates")
-    if not found:
-        return
-    st.markdown("#### Near-duplicate pictures")
-    if not found["groups"]:
-        st.text(f"No two pictures have a cosine of {found['least_cosine']:g} or more.")
-        return
-    st.text(
-        f"{found['groups']:,} groups of {found['rows']:,} pictures (cosine "
-        f"{found['least_cosine']:g} or more). Copies hide from a density score: they are each "
-        "other's neighbours. Many wordings for nearly the same are natural; worth a look are many "
-        "copies with one caption, captions of one picture that name different labels, and exact "
-        "copies under several captions, which teach the model one picture by heart."
-    )
-    # scans of older versions called many wordings of near copies striking, too
-    reasons = (ONE_CAPTION, MANY_LABELS, MANY_CAPTIONS)
-    striking = [one for one in found["shown"] if one["striking"] in reasons]
-    for one in striking[:GROUPS]:
-        rows = [row for name in one["examples"] if (row := scanned.row_of(case, name)) is not None]
-        named = [name for name, _ in labels_named(case, np.array(rows, np.int64))][:ROWS]
-        said = f"; captions name {', '.join(named)}" if named else "; captions name no label"
-        st.markdown(
-            f"**{one['striking'].capitalize()}**: {one['rows']:,} pictures{state.plain(said)}"
-        )
-        _pictures(case, one["examples"])
-    with st.expander("The first groups", icon=":material/content_copy:", expanded=not striking):
-        st.dataframe(
-            [
-                {
-                    "Pictures": one["rows"],
-                    "Captions": one["captions"],
-                    "Labels": one.get("labels"),
-                    "Most frequent caption": one["caption"],
-                    "Worth a look": one["striking"] if one in striking else "",
-                }
-                for one in found["shown"]
-            ],
-            hide_index=True, width="stretch",
-        )  # fmt: skip
 
 
 def left_out(case: Any, ranking: Any) -> None:

@@ -208,6 +208,31 @@ def test_near_duplicates_have_a_part_of_their_own(at):
     assert any(one.value == "#### Near-duplicate pictures" for one in at.markdown)
 
 
+def test_captions_that_repeat_are_listed_with_their_places(at, case):
+    found = scan.latest_scan(case)["duplicates"]
+    assert any(one.value == "#### Captions that repeat" for one in at.markdown)
+    said = f"{found['repeated_captions']:,} captions occur more than once"
+    assert any(one.value.startswith(said) for one in at.text)
+    (table,) = [one.value for one in at.dataframe if "Wordings" in one.value.columns]
+    first = found["captions_shown"][0]
+    assert (table["Pairs"][0], table["Caption"][0]) == (first["pairs"], first["caption"])
+    assert table["Middle pair above"][0] == f"{first['middle_rank']:.0%} of all"
+
+
+def test_a_scan_that_only_counted_captions_still_opens():
+    from clipforensics.ui import groupview
+
+    groupview._captions({"repeated_captions": 3, "most_repeated": 2})  # draws nothing
+
+
+def test_copies_are_counted_once_or_each_as_the_switch_says(at, case):
+    assert at.toggle(key="collapse").value
+    at.toggle(key="collapse").set_value(False).run()
+    assert not at.exception
+    (said,) = [one.value for one in at.text if "This is of the latest scan" in one.value]
+    assert "near-copies counted each" not in said  # the scan counted them once
+
+
 def test_pairs_without_a_score_are_counted(monkeypatch):
     from types import SimpleNamespace
 
@@ -245,9 +270,25 @@ def test_a_selection_is_kept_in_the_case_and_opens_again_by_its_link(at, case, v
     assert any("**30** pairs" in one.value for one in again.markdown)
 
 
-def test_an_unknown_selection_says_so(home, visit):
-    at = visit("map", case="tiny", sel="nonsense")
-    assert "No selection 'nonsense'" in at.error[0].value
+def test_what_a_link_asks_in_vain_is_said_once_and_the_page_opens_without_it(home, visit):
+    wrong = {
+        "sel": "nonsense", "near": "nobody", "detector": "magic", "k": "many", "draws": "0",
+        "reference_size": "-3", "normalize": "perhaps", "cut.by": "Lot", "cut": "nan",
+        "budget": "241", "false.rate": "1e9", "as.scan": "x" * 50,
+    }  # fmt: skip
+    at = visit("map", case="tiny", **wrong)
+    assert not at.error
+    (said,) = [one.value for one in at.text if one.value.startswith("Left out of the address")]
+    for name, value in wrong.items():
+        assert f"{name}={value[:40]}" in said
+    assert any(one.value.startswith("Density of all 240 pairs") for one in at.text)
+
+
+def test_what_a_link_asks_rightly_is_said_of_nothing(home, case, visit):
+    right = {"near": case.pairs.ids[3], "detector": "lof", "k": "9", "reference_size": "0",
+             "normalize": "false", "cut.by": "Budget", "budget": "240", "other": "x"}  # fmt: skip
+    at = visit("map", case="tiny", **right)
+    assert not [one for one in at.text if "Left out of the address" in one.value]
 
 
 def test_a_pick_is_in_the_case_with_the_reviewer_and_can_be_undone(at, case):

@@ -44,7 +44,7 @@ def test_over_scales_too(rng):
 
 def test_lof_of_a_row_outside_is_that_of_scikit_learn(rng):
     x, clean = world(rng, 200), world(rng, 30)
-    whole = ReferenceSettings(reference_size="all")
+    whole = ReferenceSettings(reference_size="all", collapse=False)
     theirs = LocalOutlierFactor(n_neighbors=5, novelty=True).fit(x)
     found = score_clean(x, clean, "lof", K5, whole)
     np.testing.assert_allclose(found, -theirs.score_samples(clean), rtol=1e-4)
@@ -85,8 +85,29 @@ def test_what_does_not_fit_is_one_sentence(rng):
         score_clean(x, x[:, :5], "lof", K5, SETS)
     with pytest.raises(DataError, match="NaN"):
         score_clean(x, np.full((3, 6), np.nan, np.float32), "lof", K5, SETS)
-    with pytest.raises(RunError, match="stopped after 0 of 1 sets"):
-        score_clean(x, x, "lof", K5, SETS, stop=lambda: True)
+
+
+@pytest.mark.parametrize("size", ["all", 60])
+def test_a_stop_is_heard_wherever_it_comes(rng, monkeypatch, size):
+    monkeypatch.setattr("clipforensics.detect.neighbours.PRODUCTS", 10)
+    monkeypatch.setattr("clipforensics.detect.neighbours.QUERIES", 20)
+    x, sets = world(rng, 240), SETS.model_copy(update={"reference_size": size})
+    asked = []
+    score_clean(x, x[:50], "lof", K5, sets, stop=lambda: bool(asked.append(1)))
+    assert len(asked) > 12  # not only before the one set that holds all
+    for heard in range(len(asked)):
+        stop = iter([False] * heard + [True] * 99).__next__
+        with pytest.raises(RunError, match=r"[Ss]topped"):
+            score_clean(x, x[:50], "lof", K5, sets, stop=stop)
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_a_clean_row_that_is_a_near_copy_in_the_case_has_the_score_of_its_group(rng, normalize):
+    x = np.vstack([x := rng.normal(size=(300, 24)), x[7] + 0.01 * rng.normal(size=(40, 24))])
+    x, sets = x.astype(np.float32), SETS.model_copy(update={"normalize": normalize})
+    own = score(x, "lof", K5, sets)
+    assert own.info["largest_copy_group"] == 41
+    np.testing.assert_allclose(score_clean(x, x[290:], "lof", K5, sets), own.mean[290:], rtol=1e-6)
 
 
 def test_progress_ends_at_its_total(rng):

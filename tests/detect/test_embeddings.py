@@ -52,3 +52,37 @@ def test_normalizing_finds_copies_of_other_length(rng):
     x[3] = 4 * x[1]
     assert find_copies(x).groups() == []
     assert [group.tolist() for group in find_copies(x, normalize=True).groups()] == [[1, 3]]
+
+
+@pytest.mark.parametrize("way", ["checked", "taken", "copies", "scored"])
+def test_a_file_cut_short_by_another_process_is_one_sentence_and_no_crash(tmp_path, rng, way):
+    """Touching a page beyond the end kills a process (SIGBUS), so another one does the reading."""
+    import subprocess
+    import sys
+
+    path = tmp_path / "x.npy"
+    np.save(path, rng.normal(size=(4000, 64)).astype(np.float32))
+    acts = {
+        "checked": "check_embeddings(x)",
+        "taken": "take(x, np.arange(4000))",
+        "copies": "find_copies(x[10:])",
+        "scored": "score(x, 'lof', DensitySettings(), ReferenceSettings())",
+    }
+    code = f"""
+import os, numpy as np
+from clipforensics.config.detect import DensitySettings, ReferenceSettings
+from clipforensics.detect.embeddings import check_embeddings, find_copies, take
+from clipforensics.detect.reference import score
+from clipforensics.errors import DataError
+x = np.load({str(path)!r}, mmap_mode="r")
+os.truncate({str(path)!r}, 100_000)
+try:
+    {acts[way]}
+except DataError as problem:
+    print(problem)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.returncode
+    assert f"{path} was cut short while it was read: it holds 100,000 bytes of 1,024,128" in (
+        done.stdout
+    )

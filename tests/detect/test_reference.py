@@ -184,8 +184,9 @@ def test_exact_copies_count_once_and_share_their_score(name, reference, rng):
 @pytest.mark.parametrize("name", ["lof", "slof", "dao", "kdist"])
 def test_a_random_reference_finds_the_poison_that_the_whole_set_hides(name, planted_poison, rng):
     x, truth = planted_poison(rng)
-    sets = score(x, name, CFG, ReferenceSettings(reference_size=256))
-    whole = score(x, name, CFG, WHOLE)
+    each = {"collapse": False}  # the poison's pictures are near-copies of each other
+    sets = score(x, name, CFG, ReferenceSettings(reference_size=256, **each))
+    whole = score(x, name, CFG, WHOLE.model_copy(update=each))
     assert auroc(sets.mean, truth) > 0.95
     assert auroc(whole.mean, truth) < auroc(sets.mean, truth)
 
@@ -280,3 +281,24 @@ def test_a_forest_survives_numbers_beyond_single_precision(rng):
     x = rng.normal(size=(64, 3))
     huge = isolation_forest(np.ldexp(x, 600), seed=0)
     np.testing.assert_array_equal(huge, isolation_forest(x, seed=0))
+
+
+@pytest.mark.parametrize("size", ["all", 20])
+def test_a_row_without_a_score_is_named_by_its_place_in_the_table(rng, size):
+    equal, sets = np.eye(100), ReferenceSettings(reference_size=size, draws=1)  # LID nowhere
+    rows = []
+    for order in (np.arange(100), rng.permutation(100)):
+        with pytest.raises(DataError, match=r"of \d+ in a reference set's embeddings") as said:
+            score(equal[order], "lid", CFG, sets)
+        rows.append(order[int(str(said.value).split("row ")[1].split(")")[0])])
+    assert rows[0] == rows[1]  # the same, wherever it stands
+
+
+def test_a_lid_of_0_is_the_least_score_and_not_none(rng):
+    x = rng.normal(size=(60, 4))
+    x[:2] = [[1e-170] * 4, [2e-170] * 4]  # different rows, at a distance that vanishes when squared
+    found = score(x, "lid", CFG, ReferenceSettings(reference_size=30, draws=8))
+    assert np.isfinite(found.mean).all()
+    assert np.isfinite(found.spread).all()
+    assert found.spread[0] > 1  # in some draws they met, in others not
+    assert set(np.argsort(score(x, "lid", CFG, WHOLE).mean)[:2]) == {0, 1}

@@ -97,7 +97,7 @@ def test_the_command_says_that_unlike_pairs_promise_nothing(case, capsys, monkey
     with pytest.raises(SystemExit):
         main(["calibrate", str(case.dir), "--data", case.settings.data, "--detector", "lof",
               "--k", "4", "--reference-size", "16", "--false-rate", "0.1"])  # fmt: skip
-    assert "of another kind than the case's" in capsys.readouterr().out
+    assert "clean pairs are of another kind than the scored ones" in capsys.readouterr().out
 
 
 def test_too_few_clean_pairs_are_told_before_the_work(case, capsys, monkeypatch):

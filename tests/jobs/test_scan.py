@@ -214,3 +214,32 @@ def test_a_blank_caption_says_nothing_against_its_picture(embedded, monkeypatch,
     assert np.isfinite(both).all()
     order = np.argsort(apart[:blanks], kind="stable")
     assert (np.argsort(both[:blanks], kind="stable") == order).all()  # by density alone
+
+
+def test_copies_count_once_unless_asked_otherwise_and_neither_is_taken_for_the_other(
+    embedded, monkeypatch
+):
+    from clipforensics.detect import frequent
+    from clipforensics.jobs.scanning import copied
+
+    x = np.random.default_rng(0).normal(size=(len(embedded.pairs), 16)).astype(np.float32)
+    x[10:] = x[5] + 0.01 * x[10:]
+    monkeypatch.setattr(scoring, "usable", lambda case, stop=None: (np.arange(len(x)), x))
+    monkeypatch.setattr(frequent, "LARGEST_SHARE", 0.9)
+    once, each = (
+        scan.scores(embedded, "lof", DensitySettings(k=3), ReferenceSettings(collapse=collapse))
+        for collapse in (True, False)
+    )
+    monkeypatch.setattr(copied, "counted", None)  # found once for all detectors
+    scan.scores(embedded, "slof", DensitySettings(k=3), ReferenceSettings())
+    assert len(np.unique(once.mean[10:])) == 1 < len(np.unique(each.mean[10:]))
+    old = {"captions": False, "collapse": False, "draws": 5, "normalize": False,
+           "reference_size": 2048, "seed": 0}  # fmt: skip
+    key = scoring.scores_key(embedded, "lof", DensitySettings(k=3), ReferenceSettings(**old))
+    assert key == {
+        "embeddings": key["embeddings"], "detector": "lof", "reference": old,
+        "density": {"k": 3, "k_lid": None},
+    }  # as every version wrote it  # fmt: skip
+    for detector in ("lof", "scales"):
+        key = scoring.scores_key(embedded, detector, DensitySettings(), ReferenceSettings())
+        assert key["copies"]["least_rows"] == 20

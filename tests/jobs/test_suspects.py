@@ -1,12 +1,14 @@
 """What the top-scored share: tested over cuts and rankings, corrected, never reading the truth."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from clipforensics.detect.terms import over_represented_names
-from clipforensics.jobs.scanning.suspects import duplicates, suspected_labels
+from clipforensics.jobs.scanning.duplicated import duplicates
+from clipforensics.jobs.scanning.suspects import suspected_labels
 
 
 def made_case(captions):
@@ -100,10 +102,35 @@ def test_copies_of_a_targeted_picture_are_listed_apart_though_all_name_one_label
     captions += [f"a dog in wording {row % 4}" for row in range(20)]
     captions[99] = "a dog in wording 9"
     near = np.argsort(-(x @ x.T) + 1e9 * np.eye(120), axis=1, kind="stable")[:, :15]
-    found = duplicates(made_case(captions), np.arange(120), x, near)
+    found = duplicates(made_case(captions), np.arange(120), x, near, np.arange(120.0))
     assert (found["groups"], found["rows"]) == (1, 21)
     first, rest = found["shown"]
     assert (first["rows"], first["captions"], first["labels"]) == (11, 5, 1)
     assert first["striking"] == "exact copies, many captions"
     assert set(first["examples"]) <= {f"p{row:04d}" for row in range(99, 110)}
     assert (rest["rows"], rest["striking"]) == (21, "")
+    assert first["middle_rank"] == pytest.approx(104.5 / 120)  # rows 99 to 109
+
+
+def test_captions_that_repeat_are_listed_with_their_places_and_not_without_end(rng):
+    captions = [f"a car in scene {row}" for row in range(300)]
+    captions[::10] = ["A banana.", *["a  banana"] * 29]
+    captions[1:5] = ["", "...", " ", ""]
+    captions[100:220] = [f"pair {row // 2}" for row in range(120)]  # 60 more, twice each
+    score = np.arange(300.0)
+    score[::10] += 1000
+    score[[10, 1, 2, 3, 4]] = np.nan
+    near = np.tile(np.arange(15), (300, 1))
+    found = duplicates(made_case(captions), np.arange(300), np.zeros((300, 4)), near, score)
+    listed = found["captions_shown"]
+    assert (found["groups"], len(listed), found["most_repeated"]) == (0, 50, 18)
+    assert found["repeated_captions"] == 2 + 60
+    assert found["repeated_pairs"] == 18 + 4 + 120
+    banana, blank, pair = listed[:3]
+    assert (banana["pairs"], banana["caption"], banana["wordings"]) == (18, "a  banana", 2)
+    assert (banana["scored"], banana["in_top"]) == (17, 3)  # of 295 scored, one in a hundred
+    assert banana["middle_rank"] > 0.9
+    assert banana["examples"][:2] == ["p0000", "p0010"]
+    assert (blank["pairs"], blank["scored"], blank["middle_rank"]) == (4, 0, None)
+    assert (pair["pairs"], pair["in_top"]) == (2, 0)
+    json.dumps(found, allow_nan=False)

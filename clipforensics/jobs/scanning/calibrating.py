@@ -33,6 +33,7 @@ from clipforensics.detect.embeddings import find_copies
 from clipforensics.errors import ConfigError, DataError, RunError
 from clipforensics.jobs.runs.context import RunContext
 from clipforensics.jobs.runs.run_folder import Stopped
+from clipforensics.jobs.scanning.copied import copies_of
 from clipforensics.jobs.scanning.embedded import embedding_key, read_bad
 from clipforensics.jobs.scanning.embedding import Progress, Stop, embed, embed_table
 from clipforensics.jobs.scanning.scoring import scale_settings, scores, scores_key, told_as, usable
@@ -79,7 +80,7 @@ def calibrate(
         stop: asked often; true ends with Stopped, and embedded batches are kept.
 
     Raises:
-        ConfigError: no test set; captions or collapsing are asked for, which this cannot follow.
+        ConfigError: no test set; captions in the reference are asked for, which this cannot follow.
         DataError: the table cannot be used, or has blank captions where captions are compared.
     """
     _check(settings)
@@ -139,12 +140,11 @@ def calibrations(
 
 
 def _check(settings: CleanSettings) -> None:
-    for name in ("captions", "collapse"):
-        if getattr(settings.reference, name):
-            title = ReferenceSettings.model_fields[name].title
-            raise ConfigError(
-                f"Clean pairs cannot be scored with {title!r}: they join no reference set. Turn it off."
-            )
+    if settings.reference.captions:
+        title = ReferenceSettings.model_fields["captions"].title
+        raise ConfigError(
+            f"Clean pairs cannot be scored with {title!r}: they join no reference set. Turn it off."
+        )
 
 
 def best_detector(pairs: Pairs) -> str:
@@ -202,11 +202,12 @@ def _by_density(
     """Clean pictures against the case's own reference sets."""
     _, x = usable(case)
     detector, reference = settings.detector, settings.reference
+    copies = copies_of(case, x, reference, stop)
     told = told_as(progress, f"scoring clean pairs by {detector}")
     try:
         if detector in MANY_SCALES:
-            return score_clean_scales(x, images, scale_settings(reference), told, stop)
-        return score_clean(x, images, detector, settings.density, reference, told, stop)
+            return score_clean_scales(x, images, scale_settings(reference), told, stop, copies)
+        return score_clean(x, images, detector, settings.density, reference, told, stop, copies)
     except RunError as problem:
         raise Stopped(str(problem)) from None
 

@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,21 @@ from clipforensics.detect.reference import State
 
 EVERY_SECONDS = 3.0
 STATE = "state.npz"
+
+
+@contextlib.contextmanager
+def naming(folder: Path) -> Iterator[None]:
+    """Say of a write that failed where it was: a full disk by itself names no file.
+
+    Raises:
+        OSError: as it came, with the folder as its file name.
+    """
+    try:
+        yield
+    except OSError as problem:
+        if problem.filename is not None or problem.errno is None:
+            raise
+        raise OSError(problem.errno, problem.strerror, str(folder)) from None
 
 
 class Keeper:
@@ -44,9 +60,10 @@ class Keeper:
         Another process at the same evidence does no harm: each state is whole. When it finishes
         first it clears the folder, and nothing of ours is worth keeping.
         """
-        self.part.mkdir(parents=True, exist_ok=True)
+        with naming(self.part.parent):
+            self.part.mkdir(parents=True, exist_ok=True)
         temporary = self.part / f".{STATE}.{os.getpid()}"
-        with contextlib.suppress(FileNotFoundError):
+        with naming(self.part.parent), contextlib.suppress(FileNotFoundError):
             with open(temporary, "wb") as file:
                 np.savez(file, done=state.done, mean=state.mean, square=state.square)
                 file.flush()

@@ -31,6 +31,8 @@ from clipforensics.detect.projection import umap_2d
 from clipforensics.detect.reference import Scores
 from clipforensics.jobs.runs.context import RunContext
 from clipforensics.jobs.runs.run_folder import Stopped
+from clipforensics.jobs.scanning.copied import copies_of
+from clipforensics.jobs.scanning.duplicated import duplicates
 from clipforensics.jobs.scanning.embedded import (
     bad_pictures,
     embedding_dir,
@@ -49,7 +51,7 @@ from clipforensics.jobs.scanning.scoring import (
     truth_figures,
     usable,
 )
-from clipforensics.jobs.scanning.suspects import duplicates, suspected_labels
+from clipforensics.jobs.scanning.suspects import suspected_labels
 
 __all__ = [
     "bad_pictures", "embed", "embeddings", "graph", "is_embedded", "is_scored", "latest_scan",
@@ -87,7 +89,8 @@ def scan(
     Returns:
         `rows`, `scored`, `bad`, `detector` (which ranks), `seconds` by stage (a stage whose
         evidence was there costs its reading), `seconds_total`, the `settings`, `suspects` (see
-        `jobs.scanning.suspects`), `duplicates`, `without_direction` (rows with a zero embedding, by the
+        `jobs.scanning.suspects`), `duplicates`, `counted_once`
+        (groups of copies that had one score each, and their rows), `without_direction` (rows with a zero embedding, by the
         detectors that left them out), `without_caption` (rows with a blank one; `combined` ranks
         them by density alone), `scales` where they were tried, and where the case knows the
         truth its `target` and `figures` by detector.
@@ -221,7 +224,11 @@ def _summary(
         summary["suspects"] = suspected_labels(case, told or {first: found[first].mean})
         rows, x = usable(case)
         near = np.asarray(graph(case, settings.map.n_neighbours)[1])
-        summary["duplicates"] = duplicates(case, rows, x, near)
+        summary["duplicates"] = duplicates(case, rows, x, near, found[first].mean)
+        counted = copies_of(case, x, settings.reference)
+        if counted is not None:
+            sizes = [len(one) for one in counted.groups()]
+            summary["counted_once"] = {"groups": len(sizes), "rows": sum(sizes)}
     for lack in ("without_direction", "without_caption"):
         lacking = {name: made.info.get(lack, 0) for name, made in found.items()}
         if any(lacking.values()):
@@ -238,8 +245,9 @@ def _summary(
 def _kept(case: Case, settings: ScanSettings, summary: dict[str, Any]) -> dict[str, Any]:
     """Keep the first summary of these settings: later ones only read what it made."""
     asked = settings.model_dump(mode="json", exclude={"device"})
-    # a scan of an older version did not look for exact copies: it is made again
-    key = {"embeddings": embedding_dir(case).name, "settings": digest(asked), "exact_copies": True}
+    # a scan of an older version did not look for exact copies, or list captions: it is made again
+    key = {"embeddings": embedding_dir(case).name, "settings": digest(asked), "exact_copies": True,
+           "captions_listed": True}  # fmt: skip
     folder = evidence_dir(case, "scan", key)
     if is_made(folder):
         ask_again(folder)

@@ -13,12 +13,13 @@ from clipforensics.config.detect import DensitySettings, ReferenceSettings, Scal
 from clipforensics.detect.agreement import cosines, mismatch_log_odds
 from clipforensics.detect.combined import CAP, LEAST_WIDTH, Footings, combined
 from clipforensics.detect.embeddings import release
-from clipforensics.detect.groups import near_copies
+from clipforensics.detect.frequent import RULE
 from clipforensics.detect.metrics import evaluate
 from clipforensics.detect.reference import Scores, score_each
 from clipforensics.detect.scales import score_scales
 from clipforensics.errors import DataError, RunError
 from clipforensics.jobs.runs.run_folder import Stopped
+from clipforensics.jobs.scanning.copied import copies_of
 from clipforensics.jobs.scanning.embedded import (
     embedding_dir,
     embeddings,
@@ -108,7 +109,7 @@ def _made(
     if detector in ("clip", "gmm"):
         return _by_caption(case, rows, x, detector), {}
     captions = text_embeddings(case)[rows] if reference.captions else None
-    copies = near_copies(x, stop=stop) if reference.collapse else None
+    copies = copies_of(case, x, reference, stop)
     state, keep = keeper.begun(), keeper.keep
     if detector != "scales":
         (made,) = score_each(
@@ -240,13 +241,15 @@ def scores_key(
             | {"disagreement_counts_up_to": CAP, "least_width": LEAST_WIDTH}
             | {part: scores_key(case, part, density, reference) for part in PARTS}
         )
+    # scores of another rule are others; where none is asked for they are those of every version
+    rule = {"copies": RULE} if reference.collapse else {}
     if detector == "scales":  # it tries sizes and neighbours of its own
         shared = reference.model_dump(mode="json", include={"captions", "collapse"})
         asked = scale_settings(reference)
         # few rows once had the whole set as their only scale; many are not scored anew for that
         few = {"few_rows": 2} if len(case.pairs) < 8 * min(asked.reference_sizes) else {}
-        return key | shared | few | {"scales": asked.model_dump(mode="json")}
-    key["reference"] = reference.model_dump(mode="json")
+        return key | shared | rule | few | {"scales": asked.model_dump(mode="json")}
+    key |= {"reference": reference.model_dump(mode="json"), **rule}
     # a forest has no neighbours: its scores do not hang on k
     return key if detector == "iforest" else key | {"density": density.model_dump(mode="json")}
 

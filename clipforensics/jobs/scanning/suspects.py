@@ -9,13 +9,6 @@ from typing import Any
 import numpy as np
 
 from clipforensics.cases.case import Case
-from clipforensics.detect.embeddings import find_copies
-from clipforensics.detect.groups import (
-    LEAST_COSINE,
-    caption_groups,
-    near_copies,
-    picture_groups,
-)
 from clipforensics.detect.terms import (
     MAX_SHARE,
     Term,
@@ -24,7 +17,6 @@ from clipforensics.detect.terms import (
     terms_of,
 )
 from clipforensics.detect.thresholds import top_n
-from clipforensics.errors import DataError
 
 CUTS = (25, 50, 100, 200, 400, 800)
 """Rows from the top that are looked at; what hides at one cut may show at another."""
@@ -148,44 +140,3 @@ def _record(
         "log10_p": max(term.log10_p, -1e4),  # a chance of 0 has no place in JSON
         "q": q, "cuts": cuts, "examples": examples,
     }  # fmt: skip
-
-
-def duplicates(case: Case, rows: np.ndarray, x: np.ndarray, near: np.ndarray) -> dict[str, Any]:
-    """Groups of nearly the same pictures, and captions that repeat.
-
-    Args:
-        case: the case.
-        rows: rows that have an embedding.
-        x: their embeddings; zero rows have no direction, and no groups are then looked for.
-        near: their whole-set neighbours, as rows of x.
-
-    Returns:
-        `least_cosine`, `groups` and `rows` (how many there are, exact copies in a larger group not
-        counted again), `shown` (records of the first:
-        `rows`, `captions`, `caption`, `labels`, `striking`, `examples`), `repeated_captions` (how many occur
-        more than once) and `most_repeated` (how often the first one does).
-    """
-    captions = case.pairs.captions
-    repeated = caption_groups(captions)
-    record: dict[str, Any] = {
-        "least_cosine": LEAST_COSINE, "groups": 0, "rows": 0, "shown": [],
-        "repeated_captions": len(repeated),
-        "most_repeated": len(repeated[0]) if repeated else 0,
-    }  # fmt: skip
-    try:
-        exact = find_copies(x, normalize=True)
-        alike = near_copies(x, near, exact=exact)
-    except DataError:
-        return record
-    own = [captions[row] for row in rows]
-    groups = picture_groups(alike, own, case.labels.named_in, exact)
-    shown = [
-        {
-            "rows": len(one.rows), "captions": one.captions, "caption": one.caption,
-            "labels": one.labels, "striking": one.striking,
-            "examples": [case.pairs.ids[rows[at]] for at in one.rows[:EXAMPLES]],
-        }
-        for one in groups[:SHOWN]
-    ]  # fmt: skip
-    sizes = [len(one) for one in alike.groups()]
-    return record | {"groups": len(sizes), "rows": sum(sizes), "shown": shown}
