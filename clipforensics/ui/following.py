@@ -8,7 +8,7 @@ import streamlit as st
 
 from clipforensics.config.repair import RETRAIN
 from clipforensics.config.settings import digest
-from clipforensics.ui import charts, live, splitting
+from clipforensics.ui import live, runcharts, splitting
 
 WORKING = 0.8
 
@@ -31,12 +31,12 @@ def follow(run: Any) -> None:
     total = max([status.total if status.active else 0, *(line.get("total") or 0 for line in lines)])
     left, right = st.columns([2.2, 1], gap="medium")
     if measured:
-        left.altair_chart(charts.run_chart(own, before, total), width="stretch")
+        left.altair_chart(runcharts.run_chart(own, before, total), width="stretch")
     else:
         left.markdown("The first measurement has not been taken yet.")
     losses = [line for line in lines if line.get("loss") is not None]
     if losses:
-        right.altair_chart(charts.loss_chart(losses, total), width="stretch")
+        right.altair_chart(runcharts.loss_chart(losses, total), width="stretch")
     definitions(measured[-1] if measured else None)
     splitting.shown(run, lines)
     live.details(run, open_log=status.state == "failed")
@@ -61,7 +61,7 @@ def _now(measured: list[dict], lines: list[dict], before: dict | None) -> None:
     if not measured:
         return
     last = measured[-1]
-    shown = [(name, field) for name, field, *_ in charts.CURVES]
+    shown = [(name, field) for name, field, *_ in runcharts.CURVES]
     if last.get("r1") is not None:
         shown.append(("Retrieval, R@1", "r1"))
     slots = st.columns(len(shown) + 2)

@@ -15,7 +15,7 @@ from clipforensics.config.detect import (
 )
 from clipforensics.config.settings import digest, parse
 from clipforensics.errors import ForensicsError
-from clipforensics.ui import cache, charts, forms, gallery, picks, scanned, state, suspectview
+from clipforensics.ui import cache, forms, gallery, mapcharts, picks, scanned, state, suspectview
 from clipforensics.ui.ranking import BUDGETS, Ranking, against_truth, labels_named
 
 
@@ -69,11 +69,11 @@ def figure(case: Any, detector: str, ranking: Ranking, key: str) -> np.ndarray:
     """Draw the map and listen to its lasso; returns the rows drawn as points."""
     points = scanned.points(case)
     space = space_of(case)
-    drawn = charts.overlay_rows(ranking.rank, _strata(case))
+    drawn = mapcharts.overlay_rows(ranking.rank, _strata(case))
     drawn = drawn[np.isfinite(points[drawn]).all(axis=1)]
     shown = cache.map_figure(
         digest([str(case.dir), space, key]),
-        lambda: charts.map_figure(points, ranking.rank, ranking.score, case.pairs.ids, drawn),
+        lambda: mapcharts.map_figure(points, ranking.rank, ranking.score, case.pairs.ids, drawn),
     )
     widget = f"map.figure.{key}.{st.session_state.get('map.cleared', 0)}"
     st.plotly_chart(

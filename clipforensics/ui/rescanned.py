@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 
 from clipforensics.errors import ForensicsError
-from clipforensics.ui import cache, charts, scanned, shell
+from clipforensics.ui import cache, mapcharts, scanned, shell
 
 PLACES = {
     "found": "Where it was found", "random": "Random places", "top_left": "Top left",
@@ -61,7 +61,7 @@ def _drawn(before: Any, after: Any) -> None:
     }
     figure = cache.map_figure(
         f"before-after {key}",
-        lambda: charts.before_after_figure(*found["places"], marked, texts),
+        lambda: mapcharts.before_after_figure(*found["places"], marked, texts),
     )
     st.plotly_chart(
         figure, key=f"rescanned.map.{after.dir.name}", config={"displaylogo": False, "scrollZoom": True},
