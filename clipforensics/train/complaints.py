@@ -5,21 +5,23 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from clipforensics.errors import RunError
+from clipforensics.errors import NotFinite, RunError
 from clipforensics.train.progress import Progress
 
 
 def kept(at: Progress) -> str:
-    """Which checkpoint there is to fall back on."""
-    if at.checkpoint:
-        return f"The last good checkpoint is {at.checkpoint}."
-    return "No checkpoint was saved before."
+    """Which checkpoint there is to fall back on, and what it is worth: finite weights may be useless."""
+    if not at.checkpoint:
+        return "No checkpoint was saved before."
+    ca = at.evaluation.get("ca")
+    worth = "" if ca is None else f" (clean accuracy {ca:.1%})"
+    return f"The last good checkpoint, {at.checkpoint.name}{worth}, is kept."
 
 
-def not_finite(losses: Mapping[str, float], norm: float, at: Progress) -> RunError:
+def not_finite(losses: Mapping[str, float], norm: float, at: Progress) -> NotFinite:
     """A loss, or its gradient, is NaN or infinite."""
     worst = ", ".join(f"{name} {value:g}" for name, value in losses.items())
-    return RunError(
+    return NotFinite(
         f"The loss must stay finite, at step {at.step + 1} it did not ({worst}, gradient "
         f"norm {norm:g}). {kept(at)} Lower the learning rate, or use float32."
     )
@@ -29,11 +31,11 @@ def check_weights(module: nn.Module, at: Progress) -> None:
     """A loss may be finite and the step after it not: such weights never become a checkpoint.
 
     Raises:
-        RunError: a weight is NaN or infinite.
+        NotFinite: a weight is NaN or infinite.
     """
     for name, value in module.state_dict().items():
         if value.is_floating_point() and not torch.isfinite(value).all():
-            raise RunError(
+            raise NotFinite(
                 f"The weights must stay finite, at step {at.step} {name} did not. "
                 f"{kept(at)} Lower the learning rate, or use float32."
             )

@@ -78,9 +78,9 @@ def train(
     Only the first of several processes evaluates, records and saves.
 
     Raises:
-        RunError: a loss or a weight became NaN or infinite, or the batch does not fit into the
-            device's memory (the message names one that does); the last good checkpoint is kept and named.
-            Or: the checkpoint to go on from is incomplete.
+        NotFinite: a loss or a weight became NaN or infinite; the last good checkpoint is kept and named.
+        RunError: the batch does not fit into the device's memory (the message names one that does),
+            or the checkpoint to go on from is incomplete.
         ConfigError: the batch cannot be shared evenly.
     """
     return _Loop(

@@ -35,7 +35,7 @@ def composition(case: Any, repair: RepairSettings) -> bool:
     """The set, chosen when asked for: it takes the trusted model a few seconds.
 
     Returns:
-        False when nothing is left to learn from, with the reason on screen.
+        False when too little is left to learn from, with the reason on screen.
     """
     _strangers(case)
     if not st.toggle(
@@ -64,7 +64,7 @@ def composition(case: Any, repair: RepairSettings) -> bool:
     if isinstance(settings, EftClipSettings):
         _copies(case, chosen, settings)
     _put_back(case)
-    return True
+    return len(rows) >= settings.batch
 
 
 def _told(case: Any) -> None:

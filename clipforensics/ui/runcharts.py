@@ -7,6 +7,8 @@ import numpy as np
 
 CURVES = (("ASR", "asr", "#d5601a", "diamond"), ("Clean accuracy", "ca", "#2f7fc4", "circle"))
 """Name, journal field, colour, marker: told apart by both, safe for colour-blind viewers."""
+PHASES = ("#5b6b78", "#8b5bb0", "#b8860b", "#1b8a6b")
+"""Colours of the losses of a run's phases, apart from those of the curves."""
 
 
 def run_chart(
@@ -23,7 +25,7 @@ def run_chart(
 
     names, colours, shapes = ([curve[i] for curve in CURVES] for i in (0, 2, 3))
     last = max([total or 1, *(line["step"] for line in evaluations)])
-    x = alt.X("step:Q", title="Step", scale=alt.Scale(domain=[0, last], nice=False))
+    x = _steps(last, 10)
     y = alt.Y(
         "value:Q",
         title=None,
@@ -69,18 +71,34 @@ def _thinned(lines: Sequence[dict[str, Any]], most: int = 1000) -> Sequence[dict
 
 
 def loss_chart(records: Sequence[dict[str, Any]], total: int | None = None) -> Any:
-    """Training loss over the steps."""
+    """Training loss over the steps; where phases have losses of their own, a curve for each."""
     import altair as alt
     import pandas as pd
 
-    rows = [{"step": line["step"], "loss": line["loss"]} for line in _thinned(records)]
+    rows = [
+        {"step": line["step"], "loss": line["loss"], "phase": line.get("phase") or "loss"}
+        for line in _thinned(records)
+    ]
     last = max([total or 1, *(row["step"] for row in rows)])
+    phases = list(dict.fromkeys(row["phase"] for row in rows))
+    legend = alt.Legend(orient="top", title=None, columns=2) if len(phases) > 1 else None
+    shades = alt.Scale(domain=phases, range=[PHASES[i % len(PHASES)] for i in range(len(phases))])
     return (
-        alt.Chart(pd.DataFrame(rows, columns=["step", "loss"]))
-        .mark_line(strokeWidth=1.5, color="#5b6b78")
+        alt.Chart(pd.DataFrame(rows, columns=["step", "loss", "phase"]))
+        .mark_line(strokeWidth=1.5, point=alt.OverlayMarkDef(size=12))
         .encode(
-            x=alt.X("step:Q", title="Step", scale=alt.Scale(domain=[0, last], nice=False)),
+            x=_steps(last, 5),
             y=alt.Y("loss:Q", title="Loss", scale=alt.Scale(zero=False)),
+            color=alt.Color("phase:N", scale=shades, legend=legend),
+            tooltip=["phase:N", "step:Q", alt.Tooltip("loss:Q", format=".4g")],
         )
         .properties(height=300)
     )
+
+
+def _steps(last: int, ticks: int) -> Any:
+    """An axis of whole steps from 0 to the last."""
+    import altair as alt
+
+    axis = alt.Axis(tickCount=ticks, tickMinStep=1, format=",d")
+    return alt.X("step:Q", title="Step", scale=alt.Scale(domain=[0, last], nice=False), axis=axis)

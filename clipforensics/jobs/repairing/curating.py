@@ -15,6 +15,10 @@ from clipforensics.oracle.bank import Trigger
 from clipforensics.repair.curate import Curated, Support, curate
 
 BATCH = 512
+NO_TRIGGER = (
+    "EftCLIP needs at least one verified trigger, this case has none. Run the Triggers page over the "
+    "highest scores first, or use SafeCLIP, which needs no trigger."
+)
 
 
 @dataclass(frozen=True)
@@ -136,10 +140,7 @@ def curated_set(
     triggers = triggers_to_heal(case)
     stamped = isinstance(settings, EftClipSettings)
     if stamped and not triggers:
-        raise ConfigError(
-            "EftCLIP needs at least one verified trigger, this case has none. Run the Triggers "
-            "page over the highest scores first, or use SafeCLIP, which needs no trigger."
-        )
+        raise ConfigError(NO_TRIGGER)
     affected = affected_labels_of(case, triggers)
     named = names_per_row(case)
     share = (

@@ -60,6 +60,7 @@ def fine_tune(
     """
     import torch
 
+    from clipforensics.repair.passes import check_pool
     from clipforensics.train.recipe import TrainingData
 
     embed(case, context.progress, context.should_stop, repair.device)
@@ -67,6 +68,7 @@ def fine_tune(
     chosen = _curated_once(context, case, settings)
     suspect = case.suspect(repair.device)
     rows = chosen.pairs.rows
+    check_pool(len(rows), settings.batch)  # before the suspect is measured: that takes longer
     frames = case.pairs.frames(rows, suspect.side)
     captions = [case.pairs.captions[row] for row in rows]
     data = TrainingData(torch.from_numpy(frames), suspect.tokenize(captions))

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from clipforensics.cases.case import Case
 from clipforensics.config.recipes import RetrainSettings
-from clipforensics.config.repair import RecipeSettings, RepairSettings, recipe_settings
+from clipforensics.config.repair import RecipeSettings, RepairSettings
 from clipforensics.config.settings import parse
 from clipforensics.config.train import LoopSettings
 from clipforensics.jobs.hunting.hunts import newest_outdated
+from clipforensics.jobs.repairing.checking import check_may_start
 from clipforensics.jobs.repairing.preparing import Work, fine_tune, retrain
 from clipforensics.jobs.runs.context import RunContext
 
@@ -32,8 +33,8 @@ def run(context: RunContext) -> dict[str, Any]:
 
     began = time.perf_counter()
     repair = parse(RepairSettings, context.config)
-    settings = recipe_settings(repair)
     case = Case.open(context.case_dir)
+    settings = check_may_start(case, repair)
     outdated = newest_outdated(case)  # now: another hunt may end while this trains
     if isinstance(settings, RetrainSettings):
         work, before = retrain(context, case, repair, settings)
@@ -87,8 +88,9 @@ def _result(
         f"{name}_{when}": figures.get(name)
         for when, figures in (("before", before), ("after", after))
         for name in ("ca", "ca_low", "ca_high", "asr", "asr_low", "asr_high", "base_rate",
-                     "psr", "psr_low", "psr_high", "n_psr", "target_recall", "largest_label_share",
-                     "triggers", "r1", "r5", "retrieval")
+                     "psr", "psr_low", "psr_high", "n_psr", "target_recall", "target_recall_low",
+                     "target_recall_high", "n_target_recall", "largest_label_share", "triggers", "r1", "r1_low",
+                     "r1_high", "r5", "r5_low", "r5_high", "retrieval")
     }  # fmt: skip
     return {
         "recipe": repair.recipe, "preset": repair.preset, **figures,

@@ -18,11 +18,11 @@ from filelock import FileLock, Timeout
 
 from clipforensics.cases.evidence import write_json
 from clipforensics.cases.provenance import code_revision, versions
-from clipforensics.errors import ConfigError, ForensicsError, RunError
+from clipforensics.errors import ConfigError, ForensicsError, NotFinite, RunError
 from clipforensics.jobs.runs.context import RunContext, _plain
 from clipforensics.jobs.runs.kinds import KINDS, RESUMED, another
 from clipforensics.jobs.runs.launcher import is_alive
-from clipforensics.jobs.runs.run_folder import Run, Stopped
+from clipforensics.jobs.runs.run_folder import NOT_FINITE, Run, Stopped
 
 POLL_SECONDS = 0.5
 STOPPED = "stopped on request"
@@ -84,6 +84,8 @@ def _guarded(context: RunContext) -> dict[str, str]:
         return {"state": "cancelled", "message": str(end)}
     except (Terminated, KeyboardInterrupt):
         return {"state": "cancelled", "message": "stopped by a signal"}
+    except NotFinite as problem:
+        return {"state": "failed", "reason": NOT_FINITE, "message": str(problem)}
     except ForensicsError as problem:
         return {"state": "failed", "message": str(problem)}
     except Exception as problem:  # the last door: a run always says how it ended
