@@ -1,9 +1,11 @@
 """What a repair must have before it starts: asked before a process is made, and again as it begins."""
 
+import psutil
+
 from clipforensics.cases.case import Case
 from clipforensics.config.recipes import FilterSettings, FineTuneSettings, RetrainSettings
 from clipforensics.config.repair import RecipeSettings, RepairSettings, recipe_settings
-from clipforensics.errors import ConfigError
+from clipforensics.errors import ConfigError, RunError
 from clipforensics.jobs.repairing.curating import NO_TRIGGER, triggers_to_heal
 from clipforensics.jobs.repairing.measuring import most_held_out
 from clipforensics.repair.start import check_start
@@ -48,4 +50,19 @@ def _check_retraining(case: Case, repair: RepairSettings, settings: RetrainSetti
         raise ConfigError(
             f"A batch of {settings.batch:,} needs at least as many pairs, {left:,} are left to learn from: "
             f"{why}. Lower the batch to {max(left, 0):,} or less."
+        )
+
+
+def check_room(pairs: int, side: int) -> None:
+    """Training anew keeps all pictures in memory; say so before it is full.
+
+    Raises:
+        RunError: they take more than is free.
+    """
+    need, free = pairs * side * side * 3, psutil.virtual_memory().available
+    if need > free:
+        raise RunError(
+            f"Training anew keeps all pictures in memory: {pairs:,} of {side} x {side} pixels take "
+            f"{need / 1e9:.1f} GB, {free / 1e9:.1f} GB are free. Close other programs, or choose a recipe "
+            "that fine-tunes: it needs a few hundred pictures."
         )

@@ -191,8 +191,9 @@ def _environment(context: RunContext, device: str) -> dict[str, Any]:
 def _sentence(problem: Exception) -> str:
     if isinstance(problem, OSError) and problem.errno == errno.ENOSPC:
         return "The disk is full. Free space and start again; finished work is kept."
-    # by name: the runner itself never loads torch
-    if isinstance(problem, MemoryError) or type(problem).__name__ == "OutOfMemoryError":
+    # by name and by words: the runner itself never loads torch
+    full = type(problem).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(problem)
+    if full or isinstance(problem, MemoryError):
         return "The memory is full. Close other programs, or choose a smaller batch."
     return f"Unexpected {type(problem).__name__}: {problem}. The log below has the details."
 

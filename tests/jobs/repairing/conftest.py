@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -66,23 +67,20 @@ def make_world(folder: Path) -> Path:
     return folder
 
 
-def case_over(world: Path, folder: Path, test: bool = True, truth: bool = True) -> Case:
+def case_over(
+    world: Path, folder: Path, test: bool = True, truth: bool = True, **more: Any
+) -> Case:
     """A case over that world."""
     data = world / "data"
-    return Case.create(
-        folder,
-        CaseSettings(
-            name="walls",
-            data=str(data / "pairs.csv"),
-            model=str(world / "tiny.json"),
-            weights=str(world / "suspect.safetensors"),
-            labels=str(data / "labels.txt"),
-            trusted_model=str(world / "tiny.json"),
-            trusted_weights=str(world / "trusted.safetensors"),
-            truth=str(data / "manifest.json") if truth else None,
-            test=str(data / "test.csv") if test else None,
-        ),
-    )
+    settings = {
+        "name": "walls", "data": str(data / "pairs.csv"), "model": str(world / "tiny.json"),
+        "weights": str(world / "suspect.safetensors"), "labels": str(data / "labels.txt"),
+        "trusted_model": str(world / "tiny.json"),
+        "trusted_weights": str(world / "trusted.safetensors"),
+        "truth": str(data / "manifest.json") if truth else None,
+        "test": str(data / "test.csv") if test else None, **more,
+    }  # fmt: skip
+    return Case.create(folder, CaseSettings(**settings))
 
 
 def trigger(status: str = "verified") -> SimpleNamespace:
