@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from clipforensics.data.images import write_bytes
-from clipforensics.errors import RunError
+from clipforensics.errors import ModelError, RunError
 from clipforensics.models.weights import load_state, save_state
 from clipforensics.train.progress import PLACE
 
@@ -75,7 +75,13 @@ class Checkpoints:
             raise RunError(
                 f"{self.folder} holds no checkpoint to resume from. Start a new run."
             ) from None
-        return load_state(path), values
+        try:
+            return load_state(path), values
+        except ModelError:
+            raise RunError(
+                f"The checkpoint to go on from, {path}, is missing or damaged, so the run cannot go on "
+                "exactly. Start a new run, or restore the file."
+            ) from None
 
 
 def check_complete(

@@ -157,7 +157,8 @@ def status_line(run: Any) -> None:
         st.text(_sentence(status), width="content")
     if status.active:
         share = min(1.0, status.step / status.total) if status.total else 0.0
-        st.progress(share, text=progress(status))
+        far = progress(status)
+        st.progress(share, text=None if far == STARTING else far)
     elif status.state == "failed":
         st.error(state.plain(status.message or "The run failed."), icon=":material/error:")
         if run.checkpoints():

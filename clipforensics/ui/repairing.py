@@ -53,13 +53,13 @@ USES_HUNT = {
 SHOWN = {
     "eftclip": (
         "pairs", "target_share", "stamped_share", "batch", "steps", "rate", "anchor_weight", "clip_weight",
-        "hold_norms", "size_low", "size_high", "evaluate_every", "seed",
+        "size_low", "size_high", "evaluate_every", "seed", "hold_norms",
     ),
     "finetune": ("steps", "pairs", "batch", "rate", "evaluate_every", "seed"),
     "cleanclip": ("steps", "pairs", "batch", "rate", "in_modal_weight", "views", "evaluate_every", "seed"),
     "roclip": ("start", "epochs", "batch", "rate", "pool", "pool_every", "evaluate_every", "seed"),
     "filter": (
-        "start", "drop_share", "detector", "at_random", "epochs", "batch", "rate", "evaluate_every", "seed",
+        "start", "drop_share", "detector", "epochs", "batch", "rate", "evaluate_every", "seed", "at_random",
     ),
     "safeclip": (
         "start", "unimodal_epochs", "main_epochs", "batch", "rate", "first_share", "growth", "cap", "pool",
@@ -212,9 +212,11 @@ def shown_run(case: Any) -> None:
     status = run.status()
     if status.state in ("failed", "cancelled") and status.reason != NOT_FINITE:
         checkpoints.resume(run)
-    if not status.active:
+    if status.state in ("succeeded", "cancelled"):
         _finished(run)
     live.watch(run, following.follow)
+    if status.state == "failed":  # why comes first; a run that was resumed may have figures, too
+        _finished(run)
     if not status.active:
         checkpoints.choice(run, case.settings.model)
         adopting.rescan(case, run)

@@ -138,7 +138,7 @@ def _device_turn(device: str, context: RunContext) -> Iterator[None]:
         except Timeout:
             if context.should_stop():
                 raise Stopped(STOPPED) from None
-            message = f"queued: {_holder(holder)} runs on the {device}"
+            message = f"waiting for the {device}, which {_holder(holder)} holds"
             if message != said:
                 context.update(message=message)
                 said = message
@@ -168,10 +168,12 @@ def lock_folder() -> Path:
 
 
 def _holder(path: Path) -> str:
+    """Which run holds the device: its id, and of which case."""
     try:
-        return path.read_text(encoding="utf-8") or "another run"
+        run = Run(Path(path.read_text(encoding="utf-8").strip() or "."))
     except OSError:
         return "another run"
+    return f"run {run.id} of the case {run.case_dir.name}" if run.id else "another run"
 
 
 def _environment(context: RunContext, device: str) -> dict[str, Any]:
