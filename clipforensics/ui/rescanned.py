@@ -105,7 +105,7 @@ def _pastes(pastes: list[dict[str, Any]]) -> None:
             {
                 "Trigger": f"{i}: {one['label']}", "Place": title, "n": f"{one['n']:,}",
                 "Before": _rate(one["before"][place]), "After": _rate(one["after"][place]),
-                "95 % of after": f"{one['after'][place]['low']:.1%} to {one['after'][place]['high']:.1%}",
+                "95 % interval after": f"{one['after'][place]['low']:.1%} to {one['after'][place]['high']:.1%}",
             }
             for i, one in enumerate(pastes, start=1)
             for place, title in PLACES.items()

@@ -9,7 +9,7 @@ from clipforensics.config.recipes import RetrainSettings
 from clipforensics.config.repair import RecipeSettings, RepairSettings
 from clipforensics.config.settings import parse
 from clipforensics.config.train import LoopSettings
-from clipforensics.jobs.hunting.hunts import newest_outdated
+from clipforensics.jobs.hunting.hunts import kept_hunts, newest_outdated
 from clipforensics.jobs.repairing.checking import check_may_start
 from clipforensics.jobs.repairing.preparing import Work, fine_tune, retrain
 from clipforensics.jobs.runs.context import RunContext
@@ -27,7 +27,8 @@ def run(context: RunContext) -> dict[str, Any]:
     Returns:
         `ca_before, ca_after, asr_before, asr_after, n` with intervals, `asr_of` ("planted" or
         "found"), `working_attack`, `checkpoint`, `composition`, seconds and cost in plain CLIP epochs,
-        and `hunt_outdated`: how the hunt it used differs from one made now, or None.
+        `hunt`: the folder of the hunt it used, and `hunt_outdated`: how that differs from one made now,
+        or None.
     """
     from clipforensics.train.distributed import world
 
@@ -35,14 +36,14 @@ def run(context: RunContext) -> dict[str, Any]:
     repair = parse(RepairSettings, context.config)
     case = Case.open(context.case_dir)
     settings = check_may_start(case, repair)
-    outdated = newest_outdated(case)  # now: another hunt may end while this trains
+    outdated, hunts = newest_outdated(case), kept_hunts(case)  # another may end while this trains
     if isinstance(settings, RetrainSettings):
         work, before = retrain(context, case, repair, settings)
     else:
         work, before = fine_tune(context, case, repair, settings)
     outcome = _train(context, work, settings)
     result = _result(context, repair, before, outcome, work)
-    result |= {"hunt_outdated": outdated}
+    result |= {"hunt": hunts[0].folder.name if hunts else None, "hunt_outdated": outdated}
     result["seconds"] = time.perf_counter() - began
     # several processes would time their messages, too, and the pool may be too small to share
     if repair.measure_cost and not outcome.stopped and world().size == 1:

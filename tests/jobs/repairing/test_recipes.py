@@ -15,6 +15,7 @@ def test_eftclip_repairs_a_case_and_says_what_it_did(case, bank, world, go):
     assert (result["n"], result["n_ca"], result["asr_of"]) == (60, 80, "planted")
     assert result["asr_low_after"] <= result["asr_after"] <= result["asr_high_after"]
     assert result["cost_in_plain_epochs"] > 0
+    assert result["hunt"] is None  # the bank is a stub; no hunt is kept
     first = records[0] if records[0]["kind"] == "evaluation" else records[1]
     assert first["baseline"]
     assert first["step"] == 0
