@@ -204,3 +204,23 @@ def test_what_the_filter_dropped_is_shown(home, launched, visit, played):
     (emptied,) = [one.value for one in at.warning if "No pair is left that names" in one.value]
     assert "<b>" not in emptied.replace("\\<", "")
     assert any("Share dropped" in one.value for one in at.dataframe)
+
+
+def test_losses_of_other_phases_are_other_curves():
+    from clipforensics.ui.runcharts import loss_chart
+
+    lines = [{"step": i, "loss": 1.0, "phase": "A" if i < 3 else "B"} for i in range(1, 6)]
+    colour = loss_chart(lines).to_dict()["encoding"]["color"]
+    assert colour["scale"]["domain"] == ["A", "B"]
+    assert len(set(colour["scale"]["range"])) == 2
+    one = loss_chart(lines[:2]).to_dict()["encoding"]["color"]
+    assert one["legend"] is None
+    assert loss_chart([{"step": 1, "loss": 1.0}]).to_dict()  # runs of before had no phase
+
+
+def test_the_bars_of_a_split_stand_on_zero():
+    from clipforensics.ui.splitting import histogram
+
+    bars = histogram(split_line(0)["split"]).to_dict()["layer"][0]
+    assert bars["mark"]["type"] == "rect"
+    assert bars["encoding"]["y2"] == {"datum": 0}
