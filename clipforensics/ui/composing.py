@@ -38,6 +38,7 @@ def composition(case: Any, repair: RepairSettings) -> bool:
         False when too little is left to learn from, with the reason on screen.
     """
     _strangers(case)
+    _never(case)
     if not st.toggle(
         "Show and edit the clean pairs it will learn from", key=f"repair.curate.{case.dir.name}"
     ):
@@ -65,6 +66,27 @@ def composition(case: Any, repair: RepairSettings) -> bool:
         _copies(case, chosen, settings)
     _put_back(case)
     return len(rows) >= settings.batch
+
+
+def _never(case: Any) -> None:
+    """Which pairs no fine-tuning learns from; without any, only scores and the trusted model guard it."""
+    from clipforensics.jobs.repairing.curating import doubted_pairs
+
+    picked, named = doubted_pairs(case)
+    if picked or named:
+        st.text(
+            f"Never learned from: {len(picked):,} pairs picked, {len(named):,} named by the hunt."
+        )
+        return
+    judge = (
+        "and the trusted model"
+        if case.settings.trusted_model
+        else "alone, without a trusted model,"
+    )
+    st.text(
+        f"No pair was picked on Map or Review, and no hunt names one: low scores {judge} decide which pairs "
+        "are clean."
+    )
 
 
 def _told(case: Any) -> None:

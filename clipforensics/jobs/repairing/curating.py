@@ -59,18 +59,20 @@ def affected_labels_of(case: Case, triggers: list[Trigger]) -> list[str]:
     return [n for n in dict.fromkeys(names) if n in known and verdicts.get(n) != "benign"]
 
 
-def excluded_rows(case: Case) -> np.ndarray:
-    """bool [n]: pairs that a reviewer or the oracle holds to be poisoned."""
-    out = np.zeros(len(case.pairs), bool)
-    rows = {name: row for row, name in enumerate(case.pairs.ids)}
+def doubted_pairs(case: Case) -> tuple[set[str], set[str]]:
+    """Ids that a reviewer picked as anything but benign, and ids that the newest hunt names and no
+    reviewer called benign."""
     verdicts = {name: entry.verdict for name, entry in case.store.current("sample").items()}
     found = latest_hunt(case) or {}
-    doubted = [name for kind in ("victims", "probable", "carriers") for name in found.get(kind, ())]
-    doubted = [name for name in doubted if verdicts.get(name) != "benign"]
-    for name in doubted + [n for n, said in verdicts.items() if said not in (None, "benign")]:
-        if name in rows:
-            out[rows[name]] = True
-    return out
+    named = {name for kind in ("victims", "probable", "carriers") for name in found.get(kind, ())}
+    cleared = {name for name, said in verdicts.items() if said == "benign"}
+    return {name for name, said in verdicts.items() if said} - cleared, named - cleared
+
+
+def excluded_rows(case: Case) -> np.ndarray:
+    """bool [n]: pairs that a reviewer or the oracle holds to be poisoned."""
+    picked, named = doubted_pairs(case)
+    return np.array([name in picked or name in named for name in case.pairs.ids], bool)
 
 
 def left_out_rows(case: Case, settings: FineTuneSettings, named: list[list[int]]) -> np.ndarray:

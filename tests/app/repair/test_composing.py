@@ -82,3 +82,20 @@ def test_a_set_below_one_batch_is_told_before_the_launch(
     assert not at.exception
     assert any("fewer than one batch of 128" in one.value for one in at.warning)
     assert not any(one.key == "repair.start" for one in at.button)
+
+
+def test_what_is_never_learned_from_is_counted(case, bank, launched, visit):
+    case.store.decide("sample", case.pairs.ids[7], "suspicious", "ann")
+    at = visit("repair", case="tiny")  # the hunt names a victim and a probable pair
+    assert any("1 pairs picked, 2 named by the hunt" in one.value for one in at.text)
+    case.store.decide("sample", case.pairs.ids[0], "benign", "ann")
+    at = visit("repair", case="tiny")
+    assert any("1 pairs picked, 1 named by the hunt" in one.value for one in at.text)
+
+
+def test_without_picks_and_without_a_hunt_the_page_says_who_decides(home, launched, visit):
+    at = visit("repair", case="tiny")
+    at.segmented_control(key="recipe").set_value("finetune").run()
+    said = "No pair was picked on Map or Review, and no hunt names one: low scores and the trusted"
+    assert any(one.value.startswith(said) for one in at.text)
+    assert any(one.key == "repair.start" for one in at.button)
