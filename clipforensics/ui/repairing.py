@@ -23,6 +23,7 @@ from clipforensics.ui import (
     following,
     forms,
     hunted,
+    leftout,
     live,
     pictures,
     shell,
@@ -93,7 +94,7 @@ def choose(case: Any) -> RepairSettings:
     st.markdown(WHAT[recipe])
     changes = _changes(recipe, preset)
     if recipe not in RETRAIN:
-        changes |= composing.left_out(case)
+        changes |= leftout.left_out(case)
     return parse(RepairSettings, {"recipe": recipe, "preset": preset, "changes": changes})
 
 
