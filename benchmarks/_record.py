@@ -23,12 +23,14 @@ PACKAGES = ("torch", "numpy", "faiss-cpu", "umap-learn", "scikit-learn", "open_c
 
 
 def arguments(description: str, **defaults: Any) -> argparse.Namespace:
-    """`--json`, `--case` (an existing demo case; else one is made), and the benchmark's numbers."""
+    """`--json`, `--case` (an existing demo case; else one is made), and the benchmark's own: a number, a
+    text, or, where the default is False, a flag."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--case", type=Path, default=None, help="an existing demo case")
     for name, value in defaults.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
+        kind: dict[str, Any] = {"action": "store_true"} if value is False else {"type": type(value)}
+        parser.add_argument(f"--{name.replace('_', '-')}", default=value, **kind)
     return parser.parse_args()
 
 
@@ -78,5 +80,6 @@ def publish(name: str, rows: list[dict[str, Any]], asked: argparse.Namespace, **
 
 def _cell(value: Any) -> str:
     if isinstance(value, dict) and "mean" in value:
-        return f"{value['mean']:.4f} ± {value['sd']:.4f}"
+        spread = f" ± {value['sd']:.4f}" if value["n"] > 1 else ""  # one value has none
+        return f"{value['mean']:.4f}{spread}"
     return f"{value:.4f}" if isinstance(value, float) else "" if value is None else str(value)

@@ -9,7 +9,7 @@ the demo case.
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,18 +89,43 @@ class Planted:
         return self.attack.stamp(picture, rng)[0]
 
 
-def table(cells: Iterable[Cell], folder: Path) -> list[dict[str, Any]]:
-    """Measure what is not measured yet, and read every cell."""
-    asked = list(cells)
-    left = [one for one in asked if not one.path(folder).is_file()]
+def fill(cells: Sequence[Cell], folder: Path) -> None:
+    """Measure what is not measured yet; each cell is written as it is done."""
+    left = [one for one in cells if not one.path(folder).is_file()]
+    sys.stderr.write(
+        f"{len(cells) - len(left)} of {len(cells)} cells are there. {cost(left, folder)}\n"
+    )
     for done, cell in enumerate(left, start=1):
+        began = time.perf_counter()
         record = measure(cell, folder)
+        record["cell_seconds"] = time.perf_counter() - began
         cell.path(folder).parent.mkdir(parents=True, exist_ok=True)
         write_json(cell.path(folder), record)
         sys.stderr.write(
-            f"{done} of {len(left)} cells: {cell.attack}, {cell.seed}, {cell.recipe}\n"
+            f"{done} of {len(left)} cells: {cell.attack}, {cell.seed}, {cell.recipe}, "
+            f"{record['cell_seconds']:.0f} s\n"
         )
-    return [json.loads(one.path(folder).read_text(encoding="utf-8")) for one in asked]
+
+
+def there(cells: Sequence[Cell], folder: Path) -> list[dict[str, Any]]:
+    """Records of the cells that are measured."""
+    paths = [one.path(folder) for one in cells]
+    return [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.is_file()]
+
+
+def cost(cells: Sequence[Cell], folder: Path) -> str:
+    """What measuring these cells will take, by what such recipes took before in this folder."""
+    if not cells:
+        return "Nothing is left to measure."
+    said = []
+    for recipe in dict.fromkeys(one.recipe for one in cells):
+        count = sum(one.recipe == recipe for one in cells)
+        kept = (folder / "repairs").glob(f"*-{recipe}-*.json")
+        records = [json.loads(path.read_text(encoding="utf-8")) for path in kept]
+        took = [one.get("cell_seconds") or one["seconds"] for one in records]
+        each = f"about {np.median(took):,.0f} s each" if took else "not timed here yet"
+        said.append(f"{count} {recipe} ({each})")
+    return f"To measure: {', '.join(said)}; and a minute or two for each suspect that is not there yet."
 
 
 def measure(cell: Cell, folder: Path) -> dict[str, Any]:

@@ -3,26 +3,41 @@
 EftCLIP heals the triggers that the hunt found itself; ASR is measured with the planted one, and
 with the found one beside it. Every recipe runs through the command a reviewer would type.
 
+A recipe that has run on the case with the newest hunt is not run again, so a stopped benchmark goes on;
+without `--case` the demo case is made in `build/demo`, and kept.
+
 With `--attacks badnets,blend` it is another table: recipes against attacks over `--seeds` suspects
 each, at equal clean budget and steps, with the undefended row. There EftCLIP is given the planted
-trigger. A cell that is done is kept in `--folder`, so a stopped benchmark goes on.
+trigger. A cell that is done is kept in `--folder`. `--there` measures nothing and prints what is kept;
+so does Ctrl-C.
 """
 
 import json
 import subprocess
 import sys
+import time
 from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from _attack_table import ATTACKS
 from _record import arguments, demo_case, publish
-from _repair_table import PAIRS, POOL, RATE, Cell, shown, table
+from _repair_table import PAIRS, POOL, RATE, Cell, fill, shown, there
 from _suspects import FOLDER
+
+from clipforensics.cases.case import Case
+from clipforensics.config.repair import RECIPE_SETTINGS, RepairSettings
+from clipforensics.config.settings import digest
+from clipforensics.jobs.hunting.hunts import kept_hunts
+from clipforensics.jobs.runs import launcher
 
 RECIPES = ("eftclip", "cleanclip", "finetune", "safeclip", "roclip", "filter")
 OVER_ATTACKS = ("finetune", "cleanclip", "eftclip", "roclip", "filter")
 """Without SafeCLIP, which takes far longer; `--recipes` names it where it is wanted."""
+DEMO = Path("build/demo")
 SHOWN = (
     "ca_before", "ca_after", "asr_before", "asr_after", "asr_high_after", "r1_before", "r1_after", "cost_in_plain_epochs",
     "train_seconds", "seconds",
@@ -31,7 +46,9 @@ SHOWN = (
 
 def main() -> None:
     """The demo case, or with `--attacks` a table over attacks."""
-    asked = arguments(__doc__ or "", recipes="", attacks="", seeds=3, folder=str(FOLDER))
+    asked = arguments(
+        __doc__ or "", recipes="", attacks="", seeds=3, folder=str(FOLDER), there=False
+    )
     if asked.attacks:
         over_attacks(asked)
     else:
@@ -40,18 +57,21 @@ def main() -> None:
 
 def over_attacks(asked: Namespace) -> None:
     """Attack by recipe, seed by seed so that a world is drawn once."""
-    recipes = asked.recipes.split(",") if asked.recipes else OVER_ATTACKS
     cells = [
         cell
         for seed in range(asked.seeds)
-        for attack in asked.attacks.split(",")
-        for recipe in recipes
+        for attack in named(asked.attacks, ATTACKS, ATTACKS)
+        for recipe in named(asked.recipes, RECIPE_SETTINGS, OVER_ATTACKS)
         for cell in controlled(Cell(attack, seed, recipe))
     ]
-    records = table(cells, Path(asked.folder))
+    folder = Path(asked.folder)
+    if not asked.there:
+        with until_stopped():
+            fill(cells, folder)
+    records = there(cells, folder)
     publish(
         "repair over attacks", list(shown(records)), asked,
-        pairs=PAIRS, poison_rate=RATE, clean_pool=POOL, seeds=asked.seeds,
+        pairs=PAIRS, poison_rate=RATE, clean_pool=POOL, seeds=asked.seeds, cells=f"{len(records)} of {len(cells)}",
     )  # fmt: skip
 
 
@@ -63,16 +83,59 @@ def controlled(cell: Cell) -> list[Cell]:
 
 def on_demo(asked: Namespace) -> None:
     """One run per recipe on the demo case, after a hunt."""
-    with demo_case(asked.case) as case:
+    with demo_case(asked.case or DEMO) as case:
         found = cli("triggers", str(case.dir))
-        rows = []
-        for recipe in asked.recipes.split(",") if asked.recipes else RECIPES:
-            made = cli("repair", str(case.dir), "--recipe", recipe)
-            rows.append({"recipe": recipe, "n": made["n"], "n_ca": made["n_ca"]} | figures(made))
+        recipes = named(asked.recipes, RECIPE_SETTINGS, RECIPES)
+        made = {name: result for name in recipes if (result := kept(case, name))}
+        sys.stderr.write(f"{len(made)} of {len(recipes)} recipes have run on {case.dir}.\n")
+        if not asked.there:
+            with until_stopped():
+                for name in recipes:
+                    if name in made:
+                        continue
+                    began = time.perf_counter()
+                    made[name] = cli("repair", str(case.dir), "--recipe", name)
+                    sys.stderr.write(f"{name}: {time.perf_counter() - began:.0f} s\n")
+        rows = [
+            {"recipe": name, "n": made[name]["n"], "n_ca": made[name]["n_ca"]} | figures(made[name])
+            for name in recipes
+            if name in made
+        ]
         publish(
             "repair", rows, asked,
             triggers=len(found["triggers"]), affected=[one["label"] for one in found["affected_labels"]],
         )  # fmt: skip
+
+
+def kept(case: Case, recipe: str) -> dict[str, Any] | None:
+    """The result of the newest run that did just this with the newest hunt."""
+    config = RepairSettings.model_validate({"recipe": recipe}).model_dump(mode="json")
+    sha256 = digest({"kind": "repair", "config": config})
+    hunt = kept_hunts(case)[0].folder.name
+    for run in launcher.runs(case.dir):
+        if run.sha256 == sha256 and run.status().state == "succeeded":
+            result = run.result() or {}
+            if result.get("hunt") == hunt:
+                return result
+    return None
+
+
+def named(text: str, known: Any, default: Any) -> list[str]:
+    """The names in a list with commas; one that is unknown ends the benchmark in a sentence."""
+    names = text.split(",") if text else list(default)
+    strange = [name for name in names if name not in known]
+    if strange:
+        raise SystemExit(f"{strange[0]!r} is unknown; there are {', '.join(known)}.")
+    return names
+
+
+@contextmanager
+def until_stopped() -> Iterator[None]:
+    """Ctrl-C ends the measuring; what is done is printed all the same."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.stderr.write("Stopped; this is what is there.\n")
 
 
 def figures(made: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@
     ├── ModelError          weights or architecture cannot be loaded safely
     ├── CaseError           a case folder is missing, incomplete, or its evidence changed
     └── RunError            a run cannot start, stop or be read
+        └── NotFinite       a training's loss or weights became NaN or infinite
 
 Pages and the command line catch `ForensicsError` and nothing wider; its text is shown as it is.
 It is deliberately no `ValueError`, which pydantic would swallow inside a validator.
@@ -34,3 +35,7 @@ class CaseError(ForensicsError):
 
 class RunError(ForensicsError):
     """A run cannot start, stop or be read."""
+
+
+class NotFinite(RunError):
+    """A training's loss or weights became NaN or infinite; going on exactly would meet it again."""

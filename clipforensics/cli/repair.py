@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from clipforensics.cli.output import Json, answer, change, never, progress_line
-from clipforensics.config.repair import RECIPE_SETTINGS, RepairSettings, recipe_settings
+from clipforensics.config.repair import RECIPE_SETTINGS, RepairSettings
 from clipforensics.config.settings import parse
 from clipforensics.errors import ConfigError, RunError
 
@@ -38,13 +38,14 @@ def repair(
     """
     from clipforensics.cases.case import Case
     from clipforensics.jobs.hunting.hunts import newest_outdated
+    from clipforensics.jobs.repairing.checking import check_may_start
     from clipforensics.jobs.runs.launcher import start, stop
 
     changes = dict(change(one) for one in set_ or [])
     values = {"recipe": recipe, "preset": preset, "changes": changes, "device": device}
     settings = parse(RepairSettings, values)
-    recipe_settings(settings)  # complain before a process is started
     opened = Case.open(case)
+    check_may_start(opened, settings)  # complain before a process is started
     if said := newest_outdated(opened):
         typer.echo(f"The newest hunt, which this repair uses, {said}.", err=True)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -118,6 +119,10 @@ def _watch(run: Any) -> Any:
             if "ca" in record:
                 shown = {key: record[key] for key in ("ca", "asr") if record.get(key) is not None}
                 tell(record["step"], record.get("total", 0), "evaluated", **shown)
+            if doubt := record.get("split", {}).get("warning"):
+                typer.echo(f"Main epoch {record['split']['epoch'] + 1}: {doubt}.", err=True)
+            if emptied := record.get("filter", {}).get("emptied"):
+                typer.echo(f"The filter left no pair that names {', '.join(emptied)}.", err=True)
         status = run.status()
         if not status.active:
             return status

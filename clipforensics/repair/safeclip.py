@@ -190,8 +190,13 @@ class SafeClip:
             said.append(
                 f"{n_safe:,} safe pairs are below one batch of {s.batch}: their pass is skipped"
             )
-        if self._n - n_safe < s.batch:
-            said.append(f"{self._n - n_safe:,} pairs are risky: nearly every pair is trusted")
+        if (n_risky := self._n - n_safe) < s.batch:
+            said.append(
+                f"{n_risky:,} risky pairs are below one batch of {s.batch}: their pass is skipped, and nearly "
+                "every pair is trusted"
+            )
+        if max(n_safe, n_risky) < s.batch:
+            said.append("so nothing is learned in this epoch; a smaller batch would help")
         return {"warning": "; ".join(said)} if said else {}
 
     def _truth(self, cosines: np.ndarray) -> dict[str, Any]:

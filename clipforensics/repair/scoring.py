@@ -8,12 +8,19 @@ from torch.nn import functional as F
 from clipforensics.models.clip import OpenClipEncoder
 from clipforensics.train.recipe import TrainingData
 
+MOST = 512
+
 
 @torch.no_grad()
 def embed_rows(
     encoder: OpenClipEncoder, data: TrainingData, rows: np.ndarray, batch: int
 ) -> tuple[Tensor, Tensor]:
-    """Unit embeddings of pictures and captions, float32 [len(rows), d] each, on the CPU."""
+    """Unit embeddings of pictures and captions, float32 [len(rows), d] each, on the CPU.
+
+    At most `MOST` at a time: a batch too large for the device is to be met by the first training
+    step, which can name the one that fits.
+    """
+    batch = min(batch, MOST)
     module, was_training = encoder.module, encoder.module.training
     module.eval()
     pictures, texts = [], []

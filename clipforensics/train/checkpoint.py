@@ -8,13 +8,13 @@ from typing import Any
 import torch
 
 from clipforensics.data.images import write_bytes
-from clipforensics.errors import RunError
+from clipforensics.errors import ModelError, RunError
 from clipforensics.models.weights import load_state, save_state
+from clipforensics.train.progress import PLACE
 
 FINAL = "final.safetensors"
 LAST = "last"
 RESUME = "resume"
-PLACE = ("step", "phase", "position", "streams")
 
 
 class Checkpoints:
@@ -32,11 +32,16 @@ class Checkpoints:
 
     def save_weights(self, step: int, weights: dict[str, torch.Tensor]) -> Path:
         """Write one checkpoint, then remove all but the newest."""
-        path = self.folder / f"step-{step:06d}.safetensors"
+        path = self._path(step)
         save_state(path, weights)
         for old in sorted(self.folder.glob("step-*.safetensors"))[: -self._keep]:
             old.unlink()
         return path
+
+    def of_step(self, step: int) -> Path | None:
+        """The checkpoint of a step; None where it is gone."""
+        path = self._path(step)
+        return path if path.is_file() else None
 
     def save_final(self, weights: dict[str, torch.Tensor]) -> Path:
         """Write the weights the run ends with."""
@@ -54,6 +59,9 @@ class Checkpoints:
             if old.name != path.name:
                 old.unlink()
 
+    def _path(self, step: int) -> Path:
+        return self.folder / f"step-{step:06d}.safetensors"
+
     def load_last(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """Read what `save_last` wrote.
 
@@ -67,7 +75,13 @@ class Checkpoints:
             raise RunError(
                 f"{self.folder} holds no checkpoint to resume from. Start a new run."
             ) from None
-        return load_state(path), values
+        try:
+            return load_state(path), values
+        except ModelError:
+            raise RunError(
+                f"The checkpoint to go on from, {path}, is missing or damaged, so the run cannot go on "
+                "exactly. Start a new run, or restore the file."
+            ) from None
 
 
 def check_complete(

@@ -16,7 +16,7 @@ WORKING_ATTACK = 0.8
 """Below this undefended ASR there is no working attack, and nothing to repair."""
 
 
-def wilson(hits: int, n: int, z: float = 1.959964) -> tuple[float, float]:
+def wilson(hits: float, n: int, z: float = 1.959964) -> tuple[float, float]:
     """Wilson's 95 % interval of a share: 46 of 50 give (.812, .968); n = 0 gives (0, 1)."""
     if n == 0:
         return 0.0, 1.0
@@ -158,7 +158,7 @@ class Evaluator:
             own = {k: v for k, v in first.items() if k not in ("by_trigger", "predicted")}
             record |= {**own, "asr_of": self._of, "triggers": triggers}
             targets = sorted({one.target for one in _sets(self._stamped[0])})
-            record["target_recall"] = _recall(self._test.truth, seen, targets)
+            record |= _recall(self._test.truth, seen, targets)
         if self._targeted is not None:
             called = predict(encoder, self._targeted.pictures, weights)
             record |= _share("psr", int((called == self._targeted.targets).sum()), len(called))
@@ -214,6 +214,9 @@ def _share(name: str, hits: int, n: int) -> dict[str, Any]:
     return {name: hits / n, f"n_{name}": n, f"{name}_low": low, f"{name}_high": high}
 
 
-def _recall(truth: np.ndarray, seen: np.ndarray, labels: Sequence[int]) -> float | None:
+def _recall(truth: np.ndarray, seen: np.ndarray, labels: Sequence[int]) -> dict[str, Any]:
+    """Nothing where the test set shows none of these labels."""
     rows = np.isin(truth, labels)
-    return float((seen[rows] == truth[rows]).mean()) if rows.any() else None
+    if not rows.any():
+        return {}
+    return _share("target_recall", int((seen[rows] == truth[rows]).sum()), int(rows.sum()))

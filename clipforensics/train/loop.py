@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from clipforensics.config.train import LoopSettings, OptimizerSettings
 from clipforensics.errors import RunError
 from clipforensics.models.clip import OpenClipEncoder
 from clipforensics.models.weights import sha256_state
-from clipforensics.train.checkpoint import PLACE, Checkpoints, check_complete
+from clipforensics.train.checkpoint import Checkpoints, check_complete
+from clipforensics.train.complaints import check_weights, not_finite, too_large
 from clipforensics.train.distributed import (
     agreed,
     average_gradients,
@@ -23,8 +24,10 @@ from clipforensics.train.distributed import (
     world,
 )
 from clipforensics.train.memory import fitting_batch, out_of_memory
-from clipforensics.train.optimizer import adamw, clamp_scale, load_moments, moments, set_rate
+from clipforensics.train.optimizer import adamw, clamp_scale, set_rate
+from clipforensics.train.progress import Progress
 from clipforensics.train.recipe import Batch, Phase, Recipe, TrainingData, order
+from clipforensics.train.snapshot import packed, restore
 
 Record = dict[str, Any]
 DEFAULT_LOOP = LoopSettings()
@@ -41,19 +44,6 @@ class Outcome:
     checkpoint: Path | None
     seconds: float
     pairs_per_second: float
-
-
-@dataclass
-class _Progress:
-    step: int = 0
-    phase: int = 0
-    position: int = 0
-    streams: dict[str, int] = field(default_factory=dict)
-    checkpoint: Path | None = None
-    evaluation: Record = field(default_factory=dict)
-    evaluated_at: int = -1
-    seconds: float = 0.0
-    pairs: int = 0
 
 
 def train(
@@ -88,9 +78,9 @@ def train(
     Only the first of several processes evaluates, records and saves.
 
     Raises:
-        RunError: a loss or a weight became NaN or infinite, or the batch does not fit into the
-            device's memory (the message names one that does); the last good checkpoint is kept and named.
-            Or: the checkpoint to go on from is incomplete.
+        NotFinite: a loss or a weight became NaN or infinite; the last good checkpoint is kept and named.
+        RunError: the batch does not fit into the device's memory (the message names one that does),
+            or the checkpoint to go on from is incomplete.
         ConfigError: the batch cannot be shared evenly.
     """
     return _Loop(
@@ -118,7 +108,7 @@ class _Loop:
         self.world, self.own = world(), own_share(settings.batch)
         same_start(encoder.module)
         self.optimizer = adamw(encoder.module, settings)
-        self.at = _Progress()
+        self.at = Progress()
 
     def run(self, resume: bool) -> Outcome:
         if resume:
@@ -168,16 +158,13 @@ class _Loop:
         rate = phase.rate(done)
         set_rate(self.optimizer, rate)
         losses, report, norm = self._update(batch)
-        self.at.step += 1
-        self.at.position += 1
-        self.at.streams[phase.stream] = done + 1
-        self.at.seconds += time.perf_counter() - started
-        self.at.pairs += self.settings.batch
+        self.at.stepped(phase.stream, self.settings.batch, time.perf_counter() - started)
         if self.at.step % self.loop.report_every == 0:
             figures = {**losses, **report, "loss": sum(losses.values()), "gradient_norm": norm}
-            self._record("loss", phase=phase.name, lr=rate, **figures, **self._pace())
+            pace = self.at.pace(self.recipe.total, self.settings.batch)
+            self._record("loss", phase=phase.name, lr=rate, **figures, **pace)
         if self.at.step % self.loop.evaluate_every == 0:
-            self._check_weights()
+            check_weights(self.encoder.module, self.at)
             self._evaluate()
             self._save()
 
@@ -189,7 +176,7 @@ class _Loop:
                 raise
         # here and not above: while the exception lives, so do the tensors its frames hold
         fits = fitting_batch(self.encoder, self.recipe, batch, self.optimizer, self.world.size)
-        raise RunError(self._too_large(fits))
+        raise too_large(self.settings.batch, self.encoder.device, fits, self.world.size, self.at)
 
     def _forward_and_back(self, batch: Batch) -> tuple[dict[str, float], dict[str, float], float]:
         module, device = self.encoder.module, self.encoder.device.split(":")[0]
@@ -204,41 +191,11 @@ class _Loop:
         values = mean_over_all({name: float(loss.detach()) for name, loss in losses.items()})
         report = mean_over_all(report)
         if not (math.isfinite(sum(values.values())) and math.isfinite(float(norm))):
-            raise RunError(self._not_finite(values, float(norm)))
+            raise not_finite(values, float(norm), self.at)
         self.optimizer.step()
         clamp_scale(module)
         report = {**report, "logit_scale": float(module.logit_scale.detach().exp())}  # pyright: ignore
         return values, report, float(norm)
-
-    def _kept(self) -> str:
-        if self.at.checkpoint:
-            return f"The last good checkpoint is {self.at.checkpoint}."
-        return "No checkpoint was saved before."
-
-    def _too_large(self, fits: int | None) -> str:
-        advice = f"A batch of {fits} fits" if fits else "Not even a batch of 2 fits"
-        if fits and self.world.size > 1:
-            advice = f"A batch of {fits} may fit"  # see `fitting_batch`
-        return (
-            f"batch={self.settings.batch} does not fit into the memory of {self.encoder.device} (step "
-            f"{self.at.step + 1}). {advice}; lower the batch, or free the device. {self._kept()}"
-        )
-
-    def _check_weights(self) -> None:
-        """A loss may be finite and the step after it not: such weights never become a checkpoint."""
-        for name, value in self.encoder.module.state_dict().items():
-            if value.is_floating_point() and not torch.isfinite(value).all():
-                raise RunError(
-                    f"The weights must stay finite, at step {self.at.step} {name} did not. "
-                    f"{self._kept()} Lower the learning rate, or use float32."
-                )
-
-    def _not_finite(self, losses: dict[str, float], norm: float) -> str:
-        worst = ", ".join(f"{name} {value:g}" for name, value in losses.items())
-        return (
-            f"The loss must stay finite, at step {self.at.step + 1} it did not ({worst}, gradient "
-            f"norm {norm:g}). {self._kept()} Lower the learning rate, or use float32."
-        )
 
     def _evaluate(self) -> None:
         if self.evaluate is None or self.world.rank or self.at.evaluated_at == self.at.step:
@@ -252,40 +209,19 @@ class _Loop:
     def _save(self) -> None:
         if self.checkpoints is None or self.world.rank:
             return
-        weights = self.encoder.module.state_dict()
-        self.at.checkpoint = self.checkpoints.save_weights(self.at.step, weights)
-        tensors, values = self.recipe.state()
-        packed = {f"weights/{name}": value for name, value in weights.items()}
-        packed |= {
-            f"moments/{n}": v for n, v in moments(self.encoder.module, self.optimizer).items()
-        }
-        packed |= {f"recipe/{name}": value for name, value in tensors.items()}
-        place = {k: getattr(self.at, k) for k in PLACE}
-        self.checkpoints.save_last(packed, {**place, "recipe": values, "names": sorted(packed)})
+        module = self.encoder.module
+        self.at.checkpoint = self.checkpoints.save_weights(self.at.step, module.state_dict())
+        self.checkpoints.save_last(*packed(module, self.optimizer, self.recipe, self.at.place()))
 
     def _resume(self) -> None:
         if self.checkpoints is None:
             raise RunError("Resuming needs the folder of the run's checkpoints. Name it.")
-        packed, values = self.checkpoints.load_last()
-        check_complete(packed, values, self.checkpoints.folder)
-        part: dict[str, dict[str, torch.Tensor]] = {"weights": {}, "moments": {}, "recipe": {}}
-        for name, value in packed.items():
-            kind, rest = name.split("/", 1)
-            part[kind][rest] = value
-        self.encoder.module.load_state_dict(part["weights"])
-        load_moments(self.encoder.module, self.optimizer, part["moments"])
-        self.recipe.load_state(part["recipe"], values["recipe"])
-        for name in PLACE:
-            setattr(self.at, name, values[name])
-        kept = self.checkpoints.folder / f"step-{self.at.step:06d}.safetensors"
-        self.at.checkpoint = kept if kept.is_file() else None
+        tensors, values = self.checkpoints.load_last()
+        check_complete(tensors, values, self.checkpoints.folder)
+        restore(tensors, values, self.encoder.module, self.optimizer, self.recipe)
+        self.at.go_on_from(values)
+        self.at.checkpoint = self.checkpoints.of_step(self.at.step)
         self._record("resume")
-
-    def _pace(self) -> Record:
-        """Pairs per second of training alone, and seconds left at that pace."""
-        each = self.at.seconds / max(1, self.at.pairs)
-        left = max(0, self.recipe.total - self.at.step) * self.settings.batch * each
-        return {"pairs_per_second": 1 / each if each else 0.0, "eta_seconds": left}
 
     def _record(self, kind: str, **figures: Any) -> None:
         if self.world.rank:
@@ -295,7 +231,7 @@ class _Loop:
 
     def _finish(self, stopped: bool) -> Outcome:
         path = None
-        self._check_weights()
+        check_weights(self.encoder.module, self.at)
         if stopped:
             self._save()
         elif self.checkpoints is not None and not self.world.rank:
@@ -304,8 +240,13 @@ class _Loop:
         self.encoder.module.eval()
         self.encoder.fingerprint = sha256_state(self.encoder.module.state_dict())
         path = path or self.at.checkpoint
-        speed = self.at.pairs / self.at.seconds if self.at.seconds else 0.0
         total = max(self.recipe.total, self.at.step)
         return Outcome(
-            self.at.step, total, stopped, self.at.evaluation, path, self.at.seconds, speed
+            self.at.step,
+            total,
+            stopped,
+            self.at.evaluation,
+            path,
+            self.at.seconds,
+            self.at.pairs_per_second,
         )

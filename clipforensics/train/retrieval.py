@@ -9,6 +9,7 @@ import numpy as np
 
 from clipforensics.errors import DataError
 from clipforensics.models.encoder import Encoder, unit
+from clipforensics.train.evaluate import wilson
 
 RANKS = (1, 5, 10)
 BATCH = 512
@@ -34,7 +35,11 @@ class RetrievalSet:
             )
 
     def __call__(self, encoder: Encoder) -> dict[str, Any]:
-        """`retrieval`: recall both ways, chance and n; `r1` and `r5`: the mean of both ways."""
+        """`retrieval`: recall both ways, chance and n; `r1` and `r5`: the mean of both ways.
+
+        Their 95 % intervals are Wilson's over n pairs, as if both ways of a pair hit or missed
+        together: a mean of two shares never varies more, so they are wide enough.
+        """
         parts = range(0, len(self.pictures), BATCH)
         seen = np.concatenate([
             encoder.encode_pictures(self.pictures[start : start + BATCH]) for start in parts
@@ -47,6 +52,9 @@ class RetrievalSet:
             "caption_to_picture": recalls(products.T, kinds),
         }
         means = {f"r{k}": sum(way[f"r{k}"] for way in ways.values()) / 2 for k in (1, 5)}
+        for k in (1, 5):
+            low, high = wilson(means[f"r{k}"] * len(kinds), len(kinds))
+            means |= {f"r{k}_low": low, f"r{k}_high": high}
         return {"retrieval": {"n": len(kinds), "chance": chance(kinds), **ways}, **means}
 
 

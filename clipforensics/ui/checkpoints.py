@@ -36,6 +36,12 @@ def choice(run: Any, model: str) -> None:
                 "application/octet-stream", icon=":material/download:", key=f"load.{run.id}",
                 on_click="ignore",
             )  # fmt: skip
+        if model.endswith(".json") and Path(model).is_file():
+            st.download_button(
+                "Download its configuration", lambda: Path(model).read_bytes(), Path(model).name,
+                "application/json", icon=":material/data_object:", key=f"configuration.{run.id}",
+                on_click="ignore", help="open_clip needs it beside the weights to build the model.",
+            )  # fmt: skip
         st.text(
             f"{chosen.name}: safetensors, loadable by open_clip, in {chosen.parent}",
             width="stretch",

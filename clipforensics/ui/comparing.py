@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from clipforensics.config.repair import RETRAIN
+from clipforensics.config.repair import RECIPE_SETTINGS, RETRAIN
 from clipforensics.ui import following, live
 
 MOST_RUNS = 8
@@ -20,7 +20,7 @@ SHAPES = (
 SIGNS = "●◆■▲✚▼◀▶"
 """The shapes as letters, in the same order: one legend above both charts, which leaves them their room."""
 SHARES = {
-    "ASR": "asr_after", "CA": "ca_after", "R@1": "r1_after", "ASR was": "asr_before", "CA was": "ca_before",
+    "CA": "ca_after", "R@1": "r1_after", "ASR was": "asr_before", "CA was": "ca_before",
     # held-out pairs may differ between runs: only before and after of one run compare
     "R@1 was": "r1_before",
 }  # fmt: skip
@@ -73,7 +73,7 @@ def _columns() -> dict[str, Any]:
     """Figures as numbers, so that a click on a heading sorts them, and as narrow as they can be."""
     number = st.column_config.NumberColumn
     return {
-        **{name: number(format="%.2f %%", width=74) for name in SHARES},
+        **{name: number(format="%.2f %%", width=74) for name in ("ASR", *SHARES)},
         **{name: number(format="localized", width=62) for name in ("n", "Steps")},
         "Epochs": number(
             format="%.1f", width=66, help="The run's time as plain CLIP epochs over the same pairs"
@@ -104,21 +104,28 @@ def row(name: str, config: dict[str, Any], result: dict[str, Any]) -> dict[str, 
     """One finished run as a line of the table."""
     low, high = result.get("asr_low_after"), result.get("asr_high_after")
     seconds, cost = result.get("seconds"), result.get("cost_in_plain_epochs")
-    said = [
-        f"{k} {f'({len(v):,})' if isinstance(v, list) else v}"
-        for k, v in (config.get("changes") or {}).items()
-    ]
-    if config.get("preset") != "quick":
-        said.insert(0, f"{config.get('preset')} preset")
+    said = _changed(config)
     if result.get("stopped"):
         said.insert(0, f"stopped at {result.get('steps') or 0:,} of {result.get('total') or 0:,}")
     return {
-        "Run": name, "Group": GROUPS[config.get("recipe") in RETRAIN], "Settings": ", ".join(said),
-        **{title: _percent(result.get(field)) for title, field in SHARES.items()},
+        "Run": name, "Group": GROUPS[config.get("recipe") in RETRAIN],
+        "ASR": _percent(result.get("asr_after")),
         "ASR, 95 %": f"{low:.1%} to {high:.1%}" if low is not None and high is not None else "",
-        "n": result.get("n"), "Steps": result.get("steps"),
-        "Time": live.span(seconds) if seconds else "", "Epochs": cost,
+        "n": result.get("n"),
+        **{title: _percent(result.get(field)) for title, field in SHARES.items()},
+        "Steps": result.get("steps"), "Time": live.span(seconds) if seconds else "", "Epochs": cost,
+        "Settings": ", ".join(said),
     }  # fmt: skip
+
+
+def _changed(config: dict[str, Any]) -> list[str]:
+    """Preset and settings that depart from the quick one, as the form calls them."""
+    fields = RECIPE_SETTINGS[config["recipe"]].model_fields if config.get("recipe") else {}
+    said = [f"{config.get('preset')} preset"] if config.get("preset") != "quick" else []
+    for name, value in (config.get("changes") or {}).items():
+        title = (fields[name].title if name in fields else None) or name
+        said.append(f"{title} {f'({len(value):,})' if isinstance(value, list) else value}")
+    return said
 
 
 def _percent(value: float | None) -> float | None:
@@ -156,7 +163,10 @@ def curves(lines: dict[str, list[dict[str, Any]]]) -> Any:
         alt.Chart(tall)
         .mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=30))
         .encode(
-            x=alt.X("done:Q", title="Share of the run", axis=alt.Axis(format="%")),
+            x=alt.X(
+                "done:Q", title="Share of the run", scale=alt.Scale(domain=[0, 1]),
+                axis=alt.Axis(format="%", tickCount=5),
+            ),
             y=alt.Y("value:Q", title=None, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%")),
             color=_colour(lines),
             strokeDash=alt.StrokeDash(

@@ -1,43 +1,27 @@
 """The curated set of a fine-tuning repair: shown by part and label, and edited before the launch."""
 
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import streamlit as st
 
-from clipforensics.cases.store import CURATED, LEFT_OUT
 from clipforensics.config.recipes import EftClipSettings
 from clipforensics.config.repair import RepairSettings, recipe_settings
-from clipforensics.errors import CaseError, ForensicsError
-from clipforensics.ui import cache, gallery, pictures, scanned, shell, state
+from clipforensics.errors import ForensicsError
+from clipforensics.ui import cache, gallery, leftout, pictures, shell, state
 
 PER_PAGE, COLUMNS, COPIES = 18, 6, 8
-KIND = dict(zip(("pairs", "labels"), CURATED, strict=True))
-"""How the decision log calls what is left out."""
-
-
-def left_out(case: Any) -> dict[str, list[str]]:
-    """What reviewers took out of this case's curated sets: fields of the recipe's settings.
-
-    It lies in the decision log, so that a reload, a second tab and another server find it again.
-    """
-    pairs, labels = _kept(case, "pairs"), _kept(case, "labels")
-    return {
-        name: chosen
-        for name, chosen in (("left_out_pairs", pairs), ("left_out_labels", labels))
-        if chosen
-    }
 
 
 def composition(case: Any, repair: RepairSettings) -> bool:
     """The set, chosen when asked for: it takes the trusted model a few seconds.
 
     Returns:
-        False when nothing is left to learn from, with the reason on screen.
+        False when too little is left to learn from, with the reason on screen.
     """
-    _strangers(case)
+    leftout.strangers(case)
+    _never(case)
     if not st.toggle(
         "Show and edit the clean pairs it will learn from", key=f"repair.curate.{case.dir.name}"
     ):
@@ -64,32 +48,34 @@ def composition(case: Any, repair: RepairSettings) -> bool:
     if isinstance(settings, EftClipSettings):
         _copies(case, chosen, settings)
     _put_back(case)
-    return True
+    return len(rows) >= settings.batch
+
+
+def _never(case: Any) -> None:
+    """Which pairs no fine-tuning learns from; without any, only scores and the trusted model guard it."""
+    from clipforensics.jobs.repairing.curating import doubted_pairs
+
+    picked, named = doubted_pairs(case)
+    if picked or named:
+        st.text(
+            f"Never learned from: {len(picked):,} pairs picked, {len(named):,} named by the hunt."
+        )
+        return
+    judge = (
+        "and the trusted model"
+        if case.settings.trusted_model
+        else "alone, without a trusted model,"
+    )
+    st.text(
+        f"No pair was picked on Map or Review, and no hunt names one: low scores {judge} decide which pairs "
+        "are clean."
+    )
 
 
 def _told(case: Any) -> None:
-    pairs, labels = _kept(case, "pairs"), _kept(case, "labels")
+    pairs, labels = leftout.kept(case, "pairs"), leftout.kept(case, "labels")
     if pairs or labels:
         st.text(f"Left out by reviewers: {len(pairs):,} pairs and {len(labels):,} labels.")
-
-
-def _strangers(case: Any) -> None:
-    """Say what the log leaves out that this case does not have, and let it be put back."""
-    strange = {
-        what: [name for name in _logged(case, what) if not _known(case, what, name)]
-        for what in KIND
-    }
-    names = [name for some in strange.values() for name in some]
-    if not names:
-        return
-    shell.complain(CaseError(
-        f"{len(names):,} left-out pairs or labels in the decision log are not in this case "
-        f"(first: {names[0][:60]!r}); they are ignored. Was review.sqlite copied from another?"
-    ))  # fmt: skip
-    if st.button("Put them back", key="repair.strangers", icon=":material/undo:"):
-        for what, some in strange.items():
-            _keep(case, what, some, [])
-        st.rerun()
 
 
 def _parts(chosen: Any) -> list[dict[str, Any]]:
@@ -107,11 +93,11 @@ def _parts(chosen: Any) -> list[dict[str, Any]]:
 def _labels(case: Any) -> None:
     """Labels to leave out. The log is the truth: another tab may have written to it."""
     key = f"repair.left_out.widget.{case.dir.name}"
-    shown = _kept(case, "labels")
+    shown = leftout.kept(case, "labels")
     st.session_state[key] = list(shown)
     st.multiselect(
         "Leave out labels", case.labels.names, key=key,
-        on_change=lambda: _keep(case, "labels", shown, st.session_state[key]),
+        on_change=lambda: leftout.keep(case, "labels", shown, st.session_state[key]),
         help="No pair whose caption names one of them is learned from.",
     )  # fmt: skip
 
@@ -152,7 +138,7 @@ def _card(case: Any, row: int) -> None:
     st.button(
         "Leave out", key=f"repair.leave.{name}", icon=":material/remove_circle:", type="tertiary",
         help=f"Another pair takes the place of {state.plain(name)}",
-        on_click=lambda: _keep(case, "pairs", [], [name]),
+        on_click=lambda: leftout.keep(case, "pairs", [], [name]),
     )  # fmt: skip
 
 
@@ -173,46 +159,15 @@ def _copies(case: Any, chosen: Any, settings: EftClipSettings) -> None:
 
 
 def _put_back(case: Any) -> None:
-    kept = _kept(case, "pairs")
+    kept = leftout.kept(case, "pairs")
     if not kept:
         return
     key = f"repair.left_out.pairs.widget.{case.dir.name}"
     st.session_state[key] = list(kept)
     st.multiselect(
         "Left-out pairs", kept, key=key, help="Remove one here to let it be chosen again.",
-        on_change=lambda: _keep(case, "pairs", kept, st.session_state[key]),
+        on_change=lambda: leftout.keep(case, "pairs", kept, st.session_state[key]),
     )  # fmt: skip
-
-
-def _kept(case: Any, what: str) -> list[str]:
-    """What is left out, in the order it was; names that the case does not have are ignored."""
-    return [name for name in _logged(case, what) if _known(case, what, name)]
-
-
-def _logged(case: Any, what: str) -> list[str]:
-    return list(case.store.current(KIND[what]))
-
-
-def _known(case: Any, what: str, name: str) -> bool:
-    if what == "labels":
-        return name in case.labels.names
-    return scanned.row_of(case, name) is not None
-
-
-def _keep(case: Any, what: str, shown: Sequence[str], chosen: Sequence[str]) -> None:
-    """Write what was added to the list on screen and what was put back, each as an entry of its own.
-
-    By what was on screen, not by what holds by now: another tab's additions were never removed here.
-    """
-    added = [name for name in chosen if name not in shown]
-    gone = [name for name in shown if name not in chosen]
-    try:
-        if added:
-            case.store.decide_many(KIND[what], added, LEFT_OUT, state.reviewer())
-        if gone:
-            case.store.withdraw(KIND[what], gone, state.reviewer())
-    except ForensicsError as problem:
-        st.toast(state.plain(str(problem)), icon=":material/error:")
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

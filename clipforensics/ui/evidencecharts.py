@@ -1,4 +1,4 @@
-"""Charts that argue about one pair or one region: its scales, its paste test."""
+"""Charts that argue about one pair, region or label: its scales, its paste test, its trigger's size."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +13,15 @@ PLACES = {
     "bottom_left": "Suspect, bottom left", "bottom_right": "Suspect, bottom right",
 }  # fmt: skip
 TRUSTED, CONTROLS = "Trusted model, same paste", "Suspect, control crops"
+
+VAIN = ", largest tried in vain"
+STRIP = {
+    "suspected": ("#d5601a", "#d5601a", "diamond"),
+    f"suspected{VAIN}": ("#d5601a", "transparent", "diamond"),
+    "control": ("#2f7fc4", "#2f7fc4", "circle"),
+    f"control{VAIN}": ("#2f7fc4", "transparent", "circle"),
+}
+"""Kinds of mark on a strip of sizes: stroke, fill, shape."""
 
 
 def paste_chart(figures: Any, controls: Sequence[float]) -> Any:
@@ -76,3 +85,46 @@ def scale_chart(records: Sequence[dict[str, Any]], z: np.ndarray) -> Any:
         x=x, y=y, color=colour, shape=shape, tooltip=tips
     )
     return (lines + dots).properties(height=210)
+
+
+def size_strip(
+    own: tuple[str, float, bool], controls: Sequence[tuple[str, float, bool]], unit: str
+) -> Any:
+    """Sizes of inverted triggers on one logarithmic line: one label among its controls.
+
+    Args:
+        own: the suspected label, drawn as an orange diamond; the size of its trigger; and whether
+            it was reached: if not, the size is the largest tried in vain, and the mark is hollow.
+        controls: the same of the control labels, drawn as blue circles.
+        unit: of all sizes.
+    """
+    import altair as alt
+    import pandas as pd
+
+    named = [("suspected", own), *(("control", one) for one in controls)]
+    rows = [(name, size, kind + VAIN * (not ok)) for kind, (name, size, ok) in named]
+    table = pd.DataFrame(rows, columns=["label", "size", "what"])
+    table["size"] = table["size"].clip(lower=1e-6)  # a logarithmic axis has no 0
+    kinds = [kind for kind in STRIP if kind in set(table["what"])]
+    legend = alt.Legend(
+        orient="top", title=None, symbolSize=120, columns=2, labelLimit=300, symbolStrokeWidth=2
+    )
+
+    def by_kind(place: int) -> dict[str, Any]:
+        looks = [STRIP[kind][place] for kind in kinds]
+        return {"legend": legend, "scale": alt.Scale(domain=kinds, range=looks)}
+
+    return (
+        alt.Chart(table)
+        .mark_point(size=160, strokeWidth=2, opacity=0.8)
+        .encode(
+            x=alt.X(
+                "size:Q", title=f"Size, {unit}", scale=alt.Scale(type="log", padding=20, nice=False)
+            ),
+            stroke=alt.Stroke("what:N", **by_kind(0)),
+            fill=alt.Fill("what:N", **by_kind(1)),
+            shape=alt.Shape("what:N", **by_kind(2)),
+            tooltip=["label:N", alt.Tooltip("size:Q", format=".3g"), "what:N"],
+        )
+        .properties(height=140)
+    )

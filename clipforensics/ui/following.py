@@ -8,7 +8,7 @@ import streamlit as st
 
 from clipforensics.config.repair import RETRAIN
 from clipforensics.config.settings import digest
-from clipforensics.ui import charts, live, splitting
+from clipforensics.ui import beforeafter, commands, filtered, live, runcharts, splitting
 
 WORKING = 0.8
 
@@ -18,28 +18,28 @@ def follow(run: Any) -> None:
     status, lines = run.status(), records(run)
     measured = live.evaluations(lines)
     before = next((line for line in measured if line.get("baseline")), None)
+    anew = run.config.get("recipe") in RETRAIN
+    # a retraining starts elsewhere, so the value before is a line to compare with, not its start
+    own = [line for line in measured if line is not before] if anew else measured
     live.status_line(run)
     if before is not None:
         no_victory(before)
+        if not status.active and own:
+            beforeafter.forgotten(before, own[-1])
     _now(measured, lines, before)
-    # a retraining starts elsewhere, so the value before is a line to compare with, not its start
-    own = (
-        measured
-        if run.config.get("recipe") not in RETRAIN
-        else [m for m in measured if m is not before]
-    )
     total = max([status.total if status.active else 0, *(line.get("total") or 0 for line in lines)])
     left, right = st.columns([2.2, 1], gap="medium")
     if measured:
-        left.altair_chart(charts.run_chart(own, before, total), width="stretch")
+        left.altair_chart(runcharts.run_chart(own, before, total), width="stretch")
     else:
         left.markdown("The first measurement has not been taken yet.")
     losses = [line for line in lines if line.get("loss") is not None]
     if losses:
-        right.altair_chart(charts.loss_chart(losses, total), width="stretch")
+        right.altair_chart(runcharts.loss_chart(losses, total), width="stretch")
     definitions(measured[-1] if measured else None)
+    filtered.shown(lines)
     splitting.shown(run, lines)
-    live.details(run, open_log=status.state == "failed")
+    live.details(run, open_log=status.state == "failed", command=commands.command_of(run))
 
 
 def records(run: Any) -> list[dict[str, Any]]:
@@ -61,18 +61,21 @@ def _now(measured: list[dict], lines: list[dict], before: dict | None) -> None:
     if not measured:
         return
     last = measured[-1]
-    shown = [(name, field) for name, field, *_ in charts.CURVES]
+    shown = [(name, field) for name, field, *_ in runcharts.CURVES]
     if last.get("r1") is not None:
         shown.append(("Retrieval, R@1", "r1"))
     slots = st.columns(len(shown) + 2)
     for slot, (name, field) in zip(slots, shown, strict=False):
         value = last.get(field)
         first = before.get(field) if before and before is not last else None
-        change = None if value is None or first is None else f"{(value - first) * 100:+.2f} points"
-        worse = "inverse" if field == "asr" else "normal"
-        slot.metric(
-            name, "not measured" if value is None else f"{value:.2%}", change, delta_color=worse
-        )
+        shown_as = "not measured" if value is None else f"{value:.2%}"
+        if value is None or first is None:
+            slot.metric(name, shown_as)
+        elif shown_as == f"{first:.2%}":
+            slot.metric(name, shown_as, "as before", delta_color="off", delta_arrow="off")
+        else:
+            worse = "inverse" if field == "asr" else "normal"
+            slot.metric(name, shown_as, f"{(value - first) * 100:+.2f} points", delta_color=worse)
     losses = [line["loss"] for line in lines if line.get("loss") is not None]
     slots[-2].metric("Loss", f"{losses[-1]:.3g}" if losses else "none yet")
     slots[-1].metric("Measured at step", f"{last['step']:,}")
@@ -106,44 +109,6 @@ def definitions(line: dict[str, Any] | None) -> None:
         "**ASR**: of the stamped pictures whose true label is not the target, the share predicted as "
         "the target. **Clean accuracy**: top-1 on untouched pictures. Dashed: the value before." + n
     )
-
-
-def before_after(result: dict[str, Any]) -> None:
-    """The table a finished repair ends in."""
-    rows = [
-        _row(f"ASR, {result.get('asr_of') or 'a'} trigger", result, "asr", result.get("n_asr")),
-        _row("PSR, targeted pictures", result, "psr", result.get("n_psr_after")),
-        _row("Clean accuracy", result, "ca", result.get("n_ca")),
-    ]
-    after = result.get("triggers_after") or {}
-    # the first one is the trigger that the first row tells of
-    for name, figures in list((result.get("triggers_before") or {}).items())[1:]:
-        if name in after:
-            rows.append(_pair(f"ASR, {name} trigger", figures["asr"], after[name]["asr"],
-                              after[name]["n_asr"], (after[name]["asr_low"], after[name]["asr_high"])))  # fmt: skip
-    rows.append(_row("Recall of the target label", result, "target_recall", None))
-    pairs = (result.get("retrieval_after") or {}).get("n")
-    rows.append(_row("Retrieval, R@1", result, "r1", pairs))
-    rows.append(_row("Retrieval, R@5", result, "r5", pairs))
-    st.dataframe([row for row in rows if row], hide_index=True, width="stretch")
-
-
-def _row(title: str, result: dict[str, Any], name: str, n: int | None) -> dict[str, str] | None:
-    low, high = result.get(f"{name}_low_after"), result.get(f"{name}_high_after")
-    interval = None if low is None or high is None else (low, high)
-    return _pair(title, result.get(f"{name}_before"), result.get(f"{name}_after"), n, interval)
-
-
-def _pair(
-    title: str, before: float | None, after: float | None, n: int | None, interval: tuple | None
-) -> dict[str, str] | None:
-    if before is None or after is None:
-        return None
-    return {
-        "Figure": title, "Before": f"{before:.2%}", "After": f"{after:.2%}",
-        "Difference": f"{(after - before) * 100:+.2f} points", "n": f"{n:,}" if n else "",
-        "95 % of after": f"{interval[0]:.2%} to {interval[1]:.2%}" if interval else "",
-    }  # fmt: skip
 
 
 def run_choice(runs: list[Any], key: str, titles: Mapping[str, str] | None = None) -> Any | None:

@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 
 from clipforensics.oracle.competence import Recall
-from clipforensics.ui import cache, charts, picks, pictures, shell, state
+from clipforensics.ui import cache, evidencecharts, picks, pictures, shell, state
 
 SHOWN = 3
 PICTURE_PX = 200
@@ -136,7 +136,7 @@ def _strip(row: dict[str, Any]) -> None:
         (one["label"], one["size"], one["reached"]) for one in (row, *row["controls"])
     )
     st.altair_chart(
-        charts.size_strip(own, controls, row["unit"]),
+        evidencecharts.size_strip(own, controls, row["unit"]),
         width="stretch", key=f"invert.strip.{row['evidence']}",
     )  # fmt: skip
 

@@ -23,6 +23,7 @@ SHOWN = {
     "cancelled": ("Stopped", "gray", ":material/stop_circle:"),
 }
 """State of a run: word, colour, icon. Never the colour alone."""
+STARTING = "starting"
 STOPPING = {
     "repair": "Saves a checkpoint and ends; Resume goes on from it.",
     "lab": "Saves a checkpoint and ends; Resume goes on from it.",
@@ -156,7 +157,8 @@ def status_line(run: Any) -> None:
         st.text(_sentence(status), width="content")
     if status.active:
         share = min(1.0, status.step / status.total) if status.total else 0.0
-        st.progress(share, text=progress(status))
+        far = progress(status)
+        st.progress(share, text=None if far == STARTING else far)
     elif status.state == "failed":
         st.error(state.plain(status.message or "The run failed."), icon=":material/error:")
         if run.checkpoints():
@@ -165,10 +167,13 @@ def status_line(run: Any) -> None:
         st.text(f"{status.message[0].upper()}{status.message[1:]}")
 
 
-def details(run: Any, open_log: bool = False) -> None:
-    """The exact command, the run's folder and the end of its log."""
+def details(run: Any, open_log: bool = False, command: str | None = None) -> None:
+    """The exact command, the run's folder and the end of its log.
+
+    `command` stands in for that of the run's process, which does this one run and no other.
+    """
     with st.expander("Command and log", expanded=open_log, icon=":material/terminal:"):
-        st.code(run.command, language="bash", wrap_lines=True)
+        st.code(command or run.command, language="bash", wrap_lines=True)
         st.text(f"Run {run.id}")
         tail = run.log_tail(20)
         st.code(tail or "The log is empty.", language=None, wrap_lines=True)
@@ -234,4 +239,4 @@ def progress(status: Any) -> str:
         parts.append(f"{status.rate:,.1f} per second")
     if status.eta_seconds is not None:
         parts.append(f"{span(status.eta_seconds)} left")
-    return " · ".join(parts) or "starting"
+    return " · ".join(parts) or STARTING

@@ -18,9 +18,9 @@ from clipforensics.errors import ForensicsError
 from clipforensics.ui import (
     asked,
     cache,
-    charts,
     forms,
     gallery,
+    mapcharts,
     picks,
     scanned,
     state,
@@ -83,11 +83,11 @@ def figure(case: Any, detector: str, ranking: Ranking, key: str) -> np.ndarray:
     """Draw the map and listen to its lasso; returns the rows drawn as points."""
     points = scanned.points(case)
     space = space_of(case)
-    drawn = charts.overlay_rows(ranking.rank, _strata(case))
+    drawn = mapcharts.overlay_rows(ranking.rank, _strata(case))
     drawn = drawn[np.isfinite(points[drawn]).all(axis=1)]
     shown = cache.map_figure(
         digest([str(case.dir), space, key]),
-        lambda: charts.map_figure(points, ranking.rank, ranking.score, case.pairs.ids, drawn),
+        lambda: mapcharts.map_figure(points, ranking.rank, ranking.score, case.pairs.ids, drawn),
     )
     widget = f"map.figure.{key}.{st.session_state.get('map.cleared', 0)}"
     st.plotly_chart(

@@ -9,18 +9,21 @@ from clipforensics.config.repair import (
     RECIPE_SETTINGS,
     RETRAIN,
     RepairSettings,
-    recipe_settings,
 )
 from clipforensics.config.settings import parse
-from clipforensics.errors import ForensicsError
+from clipforensics.errors import ConfigError
+from clipforensics.jobs.runs.run_folder import NOT_FINITE
 from clipforensics.ui import (
     adopting,
+    beforeafter,
     checkpoints,
+    commands,
     comparing,
     composing,
     following,
     forms,
     hunted,
+    leftout,
     live,
     pictures,
     shell,
@@ -51,13 +54,18 @@ USES_HUNT = {
 SHOWN = {
     "eftclip": (
         "pairs", "target_share", "stamped_share", "batch", "steps", "rate", "anchor_weight", "clip_weight",
-        "hold_norms", "size_low", "size_high", "evaluate_every", "seed",
+        "size_low", "size_high", "evaluate_every", "seed", "hold_norms",
     ),
     "finetune": ("steps", "pairs", "batch", "rate", "evaluate_every", "seed"),
     "cleanclip": ("steps", "pairs", "batch", "rate", "in_modal_weight", "views", "evaluate_every", "seed"),
     "roclip": ("start", "epochs", "batch", "rate", "pool", "pool_every", "evaluate_every", "seed"),
-    "filter": ("start", "drop_share", "detector", "at_random", "epochs", "batch", "rate", "seed"),
-    "safeclip": ("start", "unimodal_epochs", "main_epochs", "batch", "rate", "growth", "cap", "seed"),
+    "filter": (
+        "start", "drop_share", "detector", "epochs", "batch", "rate", "evaluate_every", "seed", "at_random",
+    ),
+    "safeclip": (
+        "start", "unimodal_epochs", "main_epochs", "batch", "rate", "first_share", "growth", "cap", "pool",
+        "evaluate_every", "seed",
+    ),
 }  # fmt: skip
 
 
@@ -86,7 +94,7 @@ def choose(case: Any) -> RepairSettings:
     st.markdown(WHAT[recipe])
     changes = _changes(recipe, preset)
     if recipe not in RETRAIN:
-        changes |= composing.left_out(case)
+        changes |= leftout.left_out(case)
     return parse(RepairSettings, {"recipe": recipe, "preset": preset, "changes": changes})
 
 
@@ -104,37 +112,22 @@ def _changes(recipe: str, preset: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def command(case: Any, repair: RepairSettings) -> str:
-    """The command line that does the same."""
-    import json
-    import shlex
-
-    parts = ["python", "-m", "clipforensics", "repair", str(case.dir), "--recipe", repair.recipe]
-    parts += ["--preset", repair.preset]
-    for name, value in repair.changes.items():
-        parts += ["--set", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
-    return shlex.join(parts)
-
-
 def ingredients(case: Any, repair: RepairSettings) -> bool:
     """What the recipe will learn from; False when it must not start, with the reason on screen."""
-    from clipforensics.jobs.repairing.curating import (
-        affected_labels_of,
-        curated_set,
-        triggers_to_heal,
-    )
+    from clipforensics.jobs.repairing.checking import check_may_start
+    from clipforensics.jobs.repairing.curating import affected_labels_of, triggers_to_heal
 
     hunted.warn(case, USES_HUNT[repair.recipe in RETRAIN])
-    if repair.recipe in RETRAIN:
-        return _may_start(repair)
     triggers = triggers_to_heal(case)
-    if repair.recipe == "eftclip" and not triggers:
-        try:
-            curated_set(case, recipe_settings(repair))  # says what is missing
-        except ForensicsError as problem:
-            shell.complain(problem)
-        shell.go_to("triggers", "Hunt for triggers", icon=":material/center_focus_strong:")
+    try:
+        check_may_start(case, repair)
+    except ConfigError as problem:
+        shell.complain(problem)
+        if repair.recipe == "eftclip" and not triggers:
+            shell.go_to("triggers", "Hunt for triggers", icon=":material/center_focus_strong:")
         return False
+    if repair.recipe in RETRAIN:
+        return True
     if triggers:
         _triggers(triggers, affected_labels_of(case, triggers), repair.recipe == "eftclip")
     return composing.composition(case, repair)
@@ -153,21 +146,10 @@ def _triggers(triggers: list[Any], affected: list[str], heals: bool) -> None:
         st.text(f"Affected labels: {', '.join(affected) or 'none'}")
 
 
-def _may_start(repair: RepairSettings) -> bool:
-    if recipe_settings(repair).model_dump().get("start") == "suspect":
-        st.error(
-            "Retraining that is started from the suspect checkpoint is refused: it needs a "
-            "model that has not yet learned the poison, and nothing in it unlearns. Choose random weights or the trusted model.",
-            icon=":material/error:",
-        )
-        return False
-    return True
-
-
 def launch(case: Any, repair: RepairSettings) -> None:
     """What it will cost, the exact command, Start, and the run that is active."""
     _cost(case, repair)
-    st.code(command(case, repair), language="bash", wrap_lines=True)
+    st.code(commands.repair_command(case.dir, repair), language="bash", wrap_lines=True)
     config = repair.model_dump(mode="json")
     with st.container(horizontal=True, vertical_alignment="center"):
         live.start_button(STARTS[repair.recipe], case.dir, "repair", config, "repair.start")
@@ -185,9 +167,10 @@ def _active(case: Any) -> None:
         status = busy[0].status()
         if not status.active:
             st.rerun(scope="app")
-        word = live.SHOWN[status.state][0].lower()
-        what = f", {status.message}" if status.message else ""
-        st.text(f"{following.title(busy[0], RECIPES)} is {word}{what}: {live.progress(status)}.")
+        word, far = live.SHOWN[status.state][0].lower(), live.progress(status)
+        said = f"{following.title(busy[0], RECIPES)} is {word}"
+        said += f", {status.message}" if status.message else ""
+        st.text(said + (f": {far}." if far != live.STARTING else "."))
 
     line()
 
@@ -202,7 +185,8 @@ def _cost(case: Any, repair: RepairSettings) -> None:
         repair, len(case.pairs), tests, len(triggers_to_heal(case)),
         measuring.most_held_out(case, repair.test_pictures, repair.retrieval_pairs),
     )  # fmt: skip
-    said = f"{found.steps:,} steps, the work of about {found.epochs:.1f} plain CLIP epochs"
+    times = "once, at the end" if found.rounds == 1 else f"{found.rounds:,} times"
+    said = f"{found.steps:,} steps, measured {times}; the work of about {found.epochs:.1f} plain CLIP epochs"
     key = f"repair.epoch_seconds.{case.dir.name}"
     each = st.session_state.get(key) or estimating.seconds_of_plain_epoch(
         live.runs(case.dir, "repair")
@@ -215,7 +199,7 @@ def _cost(case: Any, repair: RepairSettings) -> None:
         ):  # fmt: skip
             with st.spinner("Timing a few steps…"):
                 each = st.session_state[key] = estimating.time_plain_epoch(case, repair.device)
-        place.text(said + (f": about {live.span(found.epochs * each)} here." if each else "."))
+        place.text(said + (f", about {live.span(found.epochs * each)} here." if each else "."))
 
 
 def shown_run(case: Any) -> None:
@@ -227,11 +211,13 @@ def shown_run(case: Any) -> None:
     run = following.run_choice(runs, "repair.run", RECIPES)
     assert run is not None  # there are some
     status = run.status()
-    if status.state in ("failed", "cancelled"):
+    if status.state in ("failed", "cancelled") and status.reason != NOT_FINITE:
         checkpoints.resume(run)
-    if not status.active:
+    if status.state in ("succeeded", "cancelled"):
         _finished(run)
     live.watch(run, following.follow)
+    if status.state == "failed":  # why comes first; a run that was resumed may have figures, too
+        _finished(run)
     if not status.active:
         checkpoints.choice(run, case.settings.model)
         adopting.rescan(case, run)
@@ -243,7 +229,7 @@ def _finished(run: Any) -> None:
     if not result or result.get("ca_after") is None:
         return
     st.markdown("**Before and after**" + (" (stopped early)" if result.get("stopped") else ""))
-    following.before_after(result)
+    beforeafter.shown(result)
     said = []
     if result.get("cost_in_plain_epochs"):
         said.append(

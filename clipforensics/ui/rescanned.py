@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 
 from clipforensics.errors import ForensicsError
-from clipforensics.ui import cache, charts, scanned, shell
+from clipforensics.ui import cache, mapcharts, scanned, shell
 
 PLACES = {
     "found": "Where it was found", "random": "Random places", "top_left": "Top left",
@@ -61,7 +61,7 @@ def _drawn(before: Any, after: Any) -> None:
     }
     figure = cache.map_figure(
         f"before-after {key}",
-        lambda: charts.before_after_figure(*found["places"], marked, texts),
+        lambda: mapcharts.before_after_figure(*found["places"], marked, texts),
     )
     st.plotly_chart(
         figure, key=f"rescanned.map.{after.dir.name}", config={"displaylogo": False, "scrollZoom": True},
@@ -105,7 +105,7 @@ def _pastes(pastes: list[dict[str, Any]]) -> None:
             {
                 "Trigger": f"{i}: {one['label']}", "Place": title, "n": f"{one['n']:,}",
                 "Before": _rate(one["before"][place]), "After": _rate(one["after"][place]),
-                "95 % of after": f"{one['after'][place]['low']:.1%} to {one['after'][place]['high']:.1%}",
+                "95 % interval after": f"{one['after'][place]['low']:.1%} to {one['after'][place]['high']:.1%}",
             }
             for i, one in enumerate(pastes, start=1)
             for place, title in PLACES.items()

@@ -61,8 +61,14 @@ def histogram(one: dict[str, Any]) -> Any:
     )
     drawn = (
         alt.Chart(bars)
-        .mark_bar(color="#9aa7b0")
-        .encode(x=x, x2="high:Q", y=alt.Y("pairs:Q", title="Pairs"), tooltip=["low:Q", "pairs:Q"])
+        .mark_rect(color="#9aa7b0")
+        .encode(
+            x=x,
+            x2="high:Q",
+            y=alt.Y("pairs:Q", title="Pairs"),
+            y2=alt.Y2Datum(0),
+            tooltip=["low:Q", "pairs:Q"],
+        )
     )
     curve = (
         alt.Chart(_curves(one["gmm"], bars, int(counts.sum()), edges[1] - edges[0]))

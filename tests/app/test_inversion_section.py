@@ -5,7 +5,7 @@ import pytest
 
 from clipforensics.config.inversion import FAMILY_NAMES, InversionSettings
 from clipforensics.jobs.hunting import inversions, inverting
-from clipforensics.ui import charts, inverted
+from clipforensics.ui import evidencecharts, inverted
 
 BRIEF = InversionSettings(
     labels=("banana",), families=("mask", "warp"), steps=10, batch=8, pictures=24, held_out=12
@@ -168,12 +168,12 @@ def test_without_earlier_searches_the_work_is_told(home, visit):
 
 def test_marks_of_what_was_not_reached_are_hollow():
     controls = [("dog", 2.0, True), ("cat", 3.0, False)]
-    drawn = charts.size_strip(("sea", 1.0, True), controls, "px").to_dict()["encoding"]
+    drawn = evidencecharts.size_strip(("sea", 1.0, True), controls, "px").to_dict()["encoding"]
     kinds = drawn["fill"]["scale"]["domain"]
     assert kinds == ["suspected", "control", "control, largest tried in vain"]
     assert [one == "transparent" for one in drawn["fill"]["scale"]["range"]] == [False, False, True]
     assert drawn["stroke"]["scale"]["range"][1] == drawn["stroke"]["scale"]["range"][2]
-    vain = charts.size_strip(("sea", 1.0, False), [], "px").to_dict()["encoding"]
+    vain = evidencecharts.size_strip(("sea", 1.0, False), [], "px").to_dict()["encoding"]
     assert vain["fill"]["scale"]["range"] == ["transparent"]
 
 

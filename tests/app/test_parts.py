@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from clipforensics.ui import arguing, charts, forms, gallery, live, mapview, pictures, state
+from clipforensics.ui import arguing, forms, gallery, live, mapcharts, mapview, pictures, state
 from clipforensics.ui.ranking import ranked
 
 
@@ -11,12 +11,12 @@ def test_the_overlay_holds_every_top_score_and_every_label():
     rng = np.random.default_rng(0)
     rank, strata = rng.random(5000), rng.integers(0, 40, 5000)
     strata[:3] = 99
-    drawn = charts.overlay_rows(rank, strata, limit=400)
+    drawn = mapcharts.overlay_rows(rank, strata, limit=400)
     assert len(drawn) == len(set(drawn)) == 400
     assert set(np.argsort(-rank)[:200]) <= set(drawn)
     assert set(strata) == set(strata[drawn])
     assert (np.diff(rank[drawn]) >= 0).all()
-    np.testing.assert_array_equal(drawn, charts.overlay_rows(rank, strata, limit=400))
+    np.testing.assert_array_equal(drawn, mapcharts.overlay_rows(rank, strata, limit=400))
 
 
 def test_the_first_pair_is_one_pair_up_the_ranking():
@@ -38,7 +38,11 @@ def test_a_flat_region_stands_on_a_clear_square():
 
 
 def test_small_data_is_drawn_whole():
-    assert sorted(charts.overlay_rows(np.array([0.5, np.nan, 0.1]), np.zeros(3, int))) == [0, 1, 2]
+    assert sorted(mapcharts.overlay_rows(np.array([0.5, np.nan, 0.1]), np.zeros(3, int))) == [
+        0,
+        1,
+        2,
+    ]
 
 
 def test_the_map_is_the_same_to_the_byte():
@@ -46,14 +50,15 @@ def test_the_map_is_the_same_to_the_byte():
     points, rank = rng.normal(size=(300, 2)).astype(np.float32), rng.random(300)
     ids = [f"pair {i}" for i in range(300)]
     first, second = (
-        charts.map_figure(points, rank, rank * 3, ids, np.arange(300)).to_json() for _ in range(2)
+        mapcharts.map_figure(points, rank, rank * 3, ids, np.arange(300)).to_json()
+        for _ in range(2)
     )
     assert first == second
 
 
 def test_ids_travel_with_the_points_they_name():
     points = np.array([[0, 0], [1, 1], [2, 2]], np.float32)
-    figure = charts.map_figure(
+    figure = mapcharts.map_figure(
         points, np.array([0.2, 0.9, 0.5]), np.ones(3), ["a", "b", "c"], np.array([2, 0])
     )
     trace = figure.data[1]
@@ -144,5 +149,5 @@ def test_a_pair_without_a_place_does_not_hide_the_others(rng):
     points = rng.normal(size=(50, 2)).astype(np.float32)
     points[3] = np.nan
     rank = np.linspace(0, 1, 50)
-    figure = charts.map_figure(points, rank, rank, [str(i) for i in range(50)], np.arange(50))
+    figure = mapcharts.map_figure(points, rank, rank, [str(i) for i in range(50)], np.arange(50))
     assert len(figure.data) == 2

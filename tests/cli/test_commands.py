@@ -227,6 +227,30 @@ def test_repair_complains_before_a_process_is_started(mistake, case):
         in mistake("repair", case.dir, "--recipe", "eftclip", "--set", "nonsense=1").lower()
     )
     assert "recipe" in mistake("repair", case.dir, "--recipe", "wishing")
+    assert "at least one verified trigger" in mistake("repair", case.dir, "--recipe", "eftclip")
+    few = mistake("repair", case.dir, "--recipe", "roclip")
+    assert "A batch of 256 needs at least as many pairs" in few
+    assert not list((case.dir / "runs").iterdir())
+
+
+def test_repair_says_on_stderr_what_a_split_or_a_filter_is_unsure_of(tmp_path, capsys):
+    from clipforensics.cli.repair import _watch
+    from clipforensics.jobs.runs.run_folder import Run, Status
+
+    run = Run.create(tmp_path / "case" / "runs" / "r1", {"kind": "repair", "config": {}})
+    lines = [
+        {"step": 3, "split": {"epoch": 0, "warning": "2 safe pairs are below one batch of 32"}},
+        {"step": 4, "split": {"epoch": 1}},
+        {"step": 5, "filter": {"emptied": ["cat", "dog"]}},
+    ]
+    (run.dir / "journal.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines))
+    run.write_status(Status("succeeded"))
+    assert _watch(run).state == "succeeded"
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "Main epoch 1: 2 safe pairs are below one batch of 32." in said.err
+    assert "Main epoch 2" not in said.err
+    assert "The filter left no pair that names cat, dog." in said.err
 
 
 def test_a_demo_of_another_attack_is_refused(mistake, tmp_path):

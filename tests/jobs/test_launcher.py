@@ -96,6 +96,8 @@ def test_one_run_a_device_the_second_waits_and_says_behind_which(toys, until):
     until(running(first))
     second = launcher.start(toys, "patient", {**CPU, "n": 2})
     until(lambda: first.id in second.status().message)
+    held = f"waiting for the cpu, which run {first.id} of the case {toys.name} holds"
+    assert second.status().message == held
     assert second.status().state == "queued"
     first.request_stop()
     until(running(second))

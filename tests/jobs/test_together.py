@@ -59,6 +59,11 @@ def test_what_one_process_refuses_two_refuse_in_a_sentence(case, tmp_path):
     done = torchrun(tmp_path, "repair", case.dir, "--recipe", "eftclip")
     assert done.returncode != 0
     assert "at least one verified trigger" in done.stderr
+    assert not launcher.runs(case.dir)  # refused before a run was made
+    many = ("--set", "pairs=40", "--set", "batch=40")  # half of the case's pairs score too high
+    done = torchrun(tmp_path, "repair", case.dir, "--recipe", "finetune", *many)
+    assert done.returncode != 0
+    assert "could be curated" in done.stderr
     (run,) = launcher.runs(case.dir)
     assert run.status().state == "failed"
 

@@ -97,6 +97,8 @@ def test_several_triggers_are_pooled_each_towards_its_own_target(rng, monkeypatc
     assert planted["by_trigger"]["warp"]["target"] == "cup"
     assert planted["predicted"] == {"patch": {"dog": 1, "cup": 0}, "warp": {"dog": 1, "cup": 0}}
     assert record["target_recall"] == 0
+    n = record["n_target_recall"]
+    assert (record["target_recall_low"], record["target_recall_high"]) == wilson(0, n)
 
 
 def test_targeted_poisoning_gives_a_psr_and_no_asr(rng):

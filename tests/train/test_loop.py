@@ -168,6 +168,18 @@ def test_a_checkpoint_that_lost_something_is_refused(tmp_path, lost, words):
         run(tmp_path, resume=True)
 
 
+@pytest.mark.parametrize(
+    "harm", [lambda path: path.write_bytes(b"\0" * 90), lambda path: path.unlink()]
+)
+def test_a_checkpoint_that_cannot_be_read_is_refused(tmp_path, harm):
+    count = iter(range(100))
+    run(tmp_path, should_stop=lambda: next(count) >= 6)
+    (path,) = (tmp_path / "resume").glob("last-*.safetensors")
+    harm(path)
+    with pytest.raises(RunError, match=r"last-000006.*missing or damaged.*Start a new run"):
+        run(tmp_path, resume=True)
+
+
 def test_resuming_nothing_is_refused(tmp_path):
     with pytest.raises(RunError, match="Start a new run"):
         run(tmp_path, resume=True)

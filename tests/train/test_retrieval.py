@@ -5,6 +5,7 @@ import pytest
 
 from clipforensics.errors import DataError
 from clipforensics.models.tiny import tiny_clip
+from clipforensics.train.evaluate import wilson
 from clipforensics.train.retrieval import RetrievalSet, chance, normalized, recalls
 
 
@@ -48,6 +49,15 @@ def test_a_record_has_both_ways_and_their_mean(rng):
     assert made["r5"] == pytest.approx(sum(both) / 2)
     assert 0 <= made["r1"] <= made["r5"] <= 1
     assert ways["chance"]["r1"] == pytest.approx(1 / 6)
+
+
+def test_the_interval_is_wide_enough_for_a_mean_of_both_ways(rng):
+    """Were both ways of a pair always alike, the mean would be one share of n pairs: Wilson's own."""
+    pictures = rng.integers(0, 255, (40, 32, 32, 3), np.uint8)
+    made = RetrievalSet(pictures, [f"picture {i}" for i in range(40)])(tiny_clip(0))
+    for k in ("r1", "r5"):
+        assert made[f"{k}_low"] <= made[k] <= made[f"{k}_high"]
+        assert (made[f"{k}_low"], made[f"{k}_high"]) == wilson(made[k] * 40, 40)
 
 
 def test_case_and_spaces_do_not_tell_captions_apart():

@@ -15,6 +15,10 @@ from clipforensics.oracle.bank import Trigger
 from clipforensics.repair.curate import Curated, Support, curate
 
 BATCH = 512
+NO_TRIGGER = (
+    "EftCLIP needs at least one verified trigger, this case has none. Run the Triggers page over the "
+    "highest scores first, or use SafeCLIP, which needs no trigger."
+)
 
 
 @dataclass(frozen=True)
@@ -55,18 +59,20 @@ def affected_labels_of(case: Case, triggers: list[Trigger]) -> list[str]:
     return [n for n in dict.fromkeys(names) if n in known and verdicts.get(n) != "benign"]
 
 
-def excluded_rows(case: Case) -> np.ndarray:
-    """bool [n]: pairs that a reviewer or the oracle holds to be poisoned."""
-    out = np.zeros(len(case.pairs), bool)
-    rows = {name: row for row, name in enumerate(case.pairs.ids)}
+def doubted_pairs(case: Case) -> tuple[set[str], set[str]]:
+    """Ids that a reviewer picked as anything but benign, and ids that the newest hunt names and no
+    reviewer called benign."""
     verdicts = {name: entry.verdict for name, entry in case.store.current("sample").items()}
     found = latest_hunt(case) or {}
-    doubted = [name for kind in ("victims", "probable", "carriers") for name in found.get(kind, ())]
-    doubted = [name for name in doubted if verdicts.get(name) != "benign"]
-    for name in doubted + [n for n, said in verdicts.items() if said not in (None, "benign")]:
-        if name in rows:
-            out[rows[name]] = True
-    return out
+    named = {name for kind in ("victims", "probable", "carriers") for name in found.get(kind, ())}
+    cleared = {name for name, said in verdicts.items() if said == "benign"}
+    return {name for name, said in verdicts.items() if said} - cleared, named - cleared
+
+
+def excluded_rows(case: Case) -> np.ndarray:
+    """bool [n]: pairs that a reviewer or the oracle holds to be poisoned."""
+    picked, named = doubted_pairs(case)
+    return np.array([name in picked or name in named for name in case.pairs.ids], bool)
 
 
 def left_out_rows(case: Case, settings: FineTuneSettings, named: list[list[int]]) -> np.ndarray:
@@ -136,10 +142,7 @@ def curated_set(
     triggers = triggers_to_heal(case)
     stamped = isinstance(settings, EftClipSettings)
     if stamped and not triggers:
-        raise ConfigError(
-            "EftCLIP needs at least one verified trigger, this case has none. Run the Triggers "
-            "page over the highest scores first, or use SafeCLIP, which needs no trigger."
-        )
+        raise ConfigError(NO_TRIGGER)
     affected = affected_labels_of(case, triggers)
     named = names_per_row(case)
     share = (

@@ -27,10 +27,12 @@ PROBE_PAIRS = 512
 
 @dataclass(frozen=True)
 class Estimate:
-    """`epochs` of plain CLIP training over all pairs, evaluations included; `steps` of the run."""
+    """`epochs` of plain CLIP training over all pairs, evaluations included; `steps` of the run, and in
+    how many `rounds` it is measured."""
 
     steps: int
     epochs: float
+    rounds: int
 
 
 def estimate(
@@ -55,8 +57,8 @@ def estimate(
         else _retraining(settings, pairs - held_out)
     )
     measured = min(tests, repair.test_pictures) * (2 + min(triggers, FOUND_SHOWN))
-    rounds = 2 + steps // settings.evaluate_every
-    return Estimate(steps, (work + FORWARD * measured * rounds) / pairs)
+    rounds = -(-steps // settings.evaluate_every)  # every so many steps, and at the end
+    return Estimate(steps, (work + FORWARD * measured * (1 + rounds)) / pairs, rounds)
 
 
 def seconds_of_plain_epoch(runs: Sequence[Any]) -> float | None:

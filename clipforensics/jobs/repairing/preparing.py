@@ -19,6 +19,7 @@ from clipforensics.config.recipes import (
 )
 from clipforensics.config.repair import RepairSettings
 from clipforensics.errors import CaseError, DataError
+from clipforensics.jobs.repairing.checking import check_room
 from clipforensics.jobs.repairing.curating import CuratedSet, curated_set, triggers_to_heal
 from clipforensics.jobs.repairing.filtering import filtered_rows, used_pairs
 from clipforensics.jobs.repairing.measuring import Measure, measure, retrieval_rows
@@ -60,6 +61,7 @@ def fine_tune(
     """
     import torch
 
+    from clipforensics.repair.passes import check_pool
     from clipforensics.train.recipe import TrainingData
 
     embed(case, context.progress, context.should_stop, repair.device)
@@ -67,6 +69,7 @@ def fine_tune(
     chosen = _curated_once(context, case, settings)
     suspect = case.suspect(repair.device)
     rows = chosen.pairs.rows
+    check_pool(len(rows), settings.batch)  # before the suspect is measured: that takes longer
     frames = case.pairs.frames(rows, suspect.side)
     captions = [case.pairs.captions[row] for row in rows]
     data = TrainingData(torch.from_numpy(frames), suspect.tokenize(captions))
@@ -211,6 +214,7 @@ def _load(
     context: RunContext, case: Case, rows: np.ndarray, side: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Frames of the rows whose picture can be read, and those rows."""
+    check_room(len(rows), side)
     frames, kept = np.empty((len(rows), side, side, 3), np.uint8), []
     for i, row in enumerate(rows):
         if i % LOAD_CHUNK == 0:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from clipforensics.cases.case import Case
 from clipforensics.config.recipes import RetrainSettings
-from clipforensics.config.repair import RecipeSettings, RepairSettings, recipe_settings
+from clipforensics.config.repair import RecipeSettings, RepairSettings
 from clipforensics.config.settings import parse
 from clipforensics.config.train import LoopSettings
-from clipforensics.jobs.hunting.hunts import newest_outdated
+from clipforensics.jobs.hunting.hunts import kept_hunts, newest_outdated
+from clipforensics.jobs.repairing.checking import check_may_start
 from clipforensics.jobs.repairing.preparing import Work, fine_tune, retrain
 from clipforensics.jobs.runs.context import RunContext
 
@@ -26,22 +27,23 @@ def run(context: RunContext) -> dict[str, Any]:
     Returns:
         `ca_before, ca_after, asr_before, asr_after, n` with intervals, `asr_of` ("planted" or
         "found"), `working_attack`, `checkpoint`, `composition`, seconds and cost in plain CLIP epochs,
-        and `hunt_outdated`: how the hunt it used differs from one made now, or None.
+        `hunt`: the folder of the hunt it used, and `hunt_outdated`: how that differs from one made now,
+        or None.
     """
     from clipforensics.train.distributed import world
 
     began = time.perf_counter()
     repair = parse(RepairSettings, context.config)
-    settings = recipe_settings(repair)
     case = Case.open(context.case_dir)
-    outdated = newest_outdated(case)  # now: another hunt may end while this trains
+    settings = check_may_start(case, repair)
+    outdated, hunts = newest_outdated(case), kept_hunts(case)  # another may end while this trains
     if isinstance(settings, RetrainSettings):
         work, before = retrain(context, case, repair, settings)
     else:
         work, before = fine_tune(context, case, repair, settings)
     outcome = _train(context, work, settings)
     result = _result(context, repair, before, outcome, work)
-    result |= {"hunt_outdated": outdated}
+    result |= {"hunt": hunts[0].folder.name if hunts else None, "hunt_outdated": outdated}
     result["seconds"] = time.perf_counter() - began
     # several processes would time their messages, too, and the pool may be too small to share
     if repair.measure_cost and not outcome.stopped and world().size == 1:
@@ -87,8 +89,9 @@ def _result(
         f"{name}_{when}": figures.get(name)
         for when, figures in (("before", before), ("after", after))
         for name in ("ca", "ca_low", "ca_high", "asr", "asr_low", "asr_high", "base_rate",
-                     "psr", "psr_low", "psr_high", "n_psr", "target_recall", "largest_label_share",
-                     "triggers", "r1", "r5", "retrieval")
+                     "psr", "psr_low", "psr_high", "n_psr", "target_recall", "target_recall_low",
+                     "target_recall_high", "n_target_recall", "largest_label_share", "triggers", "r1", "r1_low",
+                     "r1_high", "r5", "r5_low", "r5_high", "retrieval")
     }  # fmt: skip
     return {
         "recipe": repair.recipe, "preset": repair.preset, **figures,

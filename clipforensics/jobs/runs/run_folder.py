@@ -24,6 +24,8 @@ from clipforensics.errors import RunError
 
 ACTIVE = ("queued", "running")
 FINAL = ("succeeded", "failed", "cancelled")
+NOT_FINITE = "not finite"
+"""Why a run failed that would fail alike if it were resumed."""
 LOG_BYTES_PER_LINE = 2_000
 MOST_JSON_BYTES = 50_000_000
 
@@ -37,7 +39,8 @@ class Status:
     """Where a run stands. Times are Unix seconds; `created` belongs to the process, not the run.
 
     Two clocks: `heartbeat` says that the process lives, `stepped` that the work advances.
-    `reason` is "lost" for a run whose process died, "killed" for one that had to be.
+    `reason` is "lost" for a run whose process died, "killed" for one that had to be, "not finite" for a
+    training that diverged.
     """
 
     state: str

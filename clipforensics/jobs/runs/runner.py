@@ -18,11 +18,11 @@ from filelock import FileLock, Timeout
 
 from clipforensics.cases.evidence import write_json
 from clipforensics.cases.provenance import code_revision, versions
-from clipforensics.errors import ConfigError, ForensicsError, RunError
+from clipforensics.errors import ConfigError, ForensicsError, NotFinite, RunError
 from clipforensics.jobs.runs.context import RunContext, _plain
 from clipforensics.jobs.runs.kinds import KINDS, RESUMED, another
 from clipforensics.jobs.runs.launcher import is_alive
-from clipforensics.jobs.runs.run_folder import Run, Stopped
+from clipforensics.jobs.runs.run_folder import NOT_FINITE, Run, Stopped
 
 POLL_SECONDS = 0.5
 STOPPED = "stopped on request"
@@ -84,6 +84,8 @@ def _guarded(context: RunContext) -> dict[str, str]:
         return {"state": "cancelled", "message": str(end)}
     except (Terminated, KeyboardInterrupt):
         return {"state": "cancelled", "message": "stopped by a signal"}
+    except NotFinite as problem:
+        return {"state": "failed", "reason": NOT_FINITE, "message": str(problem)}
     except ForensicsError as problem:
         return {"state": "failed", "message": str(problem)}
     except Exception as problem:  # the last door: a run always says how it ended
@@ -136,7 +138,7 @@ def _device_turn(device: str, context: RunContext) -> Iterator[None]:
         except Timeout:
             if context.should_stop():
                 raise Stopped(STOPPED) from None
-            message = f"queued: {_holder(holder)} runs on the {device}"
+            message = f"waiting for the {device}, which {_holder(holder)} holds"
             if message != said:
                 context.update(message=message)
                 said = message
@@ -166,10 +168,12 @@ def lock_folder() -> Path:
 
 
 def _holder(path: Path) -> str:
+    """Which run holds the device: its id, and of which case."""
     try:
-        return path.read_text(encoding="utf-8") or "another run"
+        run = Run(Path(path.read_text(encoding="utf-8").strip() or "."))
     except OSError:
         return "another run"
+    return f"run {run.id} of the case {run.case_dir.name}" if run.id else "another run"
 
 
 def _environment(context: RunContext, device: str) -> dict[str, Any]:
@@ -189,8 +193,9 @@ def _environment(context: RunContext, device: str) -> dict[str, Any]:
 def _sentence(problem: Exception) -> str:
     if isinstance(problem, OSError) and problem.errno == errno.ENOSPC:
         return "The disk is full. Free space and start again; finished work is kept."
-    # by name: the runner itself never loads torch
-    if isinstance(problem, MemoryError) or type(problem).__name__ == "OutOfMemoryError":
+    # by name and by words: the runner itself never loads torch
+    full = type(problem).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(problem)
+    if full or isinstance(problem, MemoryError):
         return "The memory is full. Close other programs, or choose a smaller batch."
     return f"Unexpected {type(problem).__name__}: {problem}. The log below has the details."
 

@@ -1,4 +1,4 @@
-"""Figures: the map and the repair curves. Each is a function of arrays; nothing here is clicked."""
+"""Figures of the map: every pair as a raster, some as points; one model's rows, or two side by side."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,17 +8,8 @@ import numpy as np
 MAX_DRAWN = 20_000
 """Points drawn over the raster; a browser returns every selected one as JSON."""
 TICKS = (0.5, 0.9, 0.95, 0.99, 0.999)
-CURVES = (("ASR", "asr", "#d5601a", "diamond"), ("Clean accuracy", "ca", "#2f7fc4", "circle"))
-"""Name, journal field, colour, marker: told apart by both, safe for colour-blind viewers."""
-
-VAIN = ", largest tried in vain"
-STRIP = {
-    "suspected": ("#d5601a", "#d5601a", "diamond"),
-    f"suspected{VAIN}": ("#d5601a", "transparent", "diamond"),
-    "control": ("#2f7fc4", "#2f7fc4", "circle"),
-    f"control{VAIN}": ("#2f7fc4", "transparent", "circle"),
-}
-"""Kinds of mark on a strip of sizes: stroke, fill, shape."""
+MARKS = (("#d5601a", "diamond"), ("#8b5bb0", "cross"), ("#2f7fc4", "square"))
+"""Colour and marker of the groups marked on both maps."""
 
 
 def overlay_rows(
@@ -76,9 +67,6 @@ def map_figure(
     figure.update_xaxes(**plain)
     figure.update_yaxes(scaleanchor="x", scaleratio=1, **plain)
     return figure
-
-
-MARKS = (("#d5601a", "diamond"), ("#8b5bb0", "cross"), ("#2f7fc4", "square"))
 
 
 def before_after_figure(
@@ -173,123 +161,3 @@ def _overlay(
 def _stretched(rank: np.ndarray) -> np.ndarray:
     """Percentile rank on a scale that gives each further nine the same room (90, 99, 99.9 %)."""
     return -np.log10(np.clip(1.0 - rank, 10**-3.3, 1.0))
-
-
-def run_chart(
-    evaluations: Sequence[dict[str, Any]], before: dict[str, Any] | None, total: int | None = None
-) -> Any:
-    """ASR and clean accuracy over the steps on one axis, with the values before as dashed lines.
-
-    Args:
-        evaluations: journal lines with `step`, `ca` and perhaps `asr`, in order.
-        before: the line measured before the run, or None where there is none.
-        total: steps of the whole run, so that the axis does not move while it grows.
-    """
-    import altair as alt
-
-    names, colours, shapes = ([curve[i] for curve in CURVES] for i in (0, 2, 3))
-    last = max([total or 1, *(line["step"] for line in evaluations)])
-    x = alt.X("step:Q", title="Step", scale=alt.Scale(domain=[0, last], nice=False))
-    y = alt.Y(
-        "value:Q",
-        title=None,
-        scale=alt.Scale(domain=[0, 1]),
-        axis=alt.Axis(format="%", tickCount=5),
-    )
-    legend = alt.Legend(orient="top", title=None, symbolSize=90)
-    colour = alt.Color("what:N", scale=alt.Scale(domain=names, range=colours), legend=legend)
-    shape = alt.Shape("what:N", scale=alt.Scale(domain=names, range=shapes), legend=legend)
-    base = alt.Chart(_long(_thinned(evaluations)))
-    line = base.mark_line(strokeWidth=2.5).encode(x=x, y=y, color=colour)
-    tips = ["what:N", "step:Q", alt.Tooltip("value:Q", format=".2%")]
-    dots = base.mark_point(size=80, filled=True, opacity=1).encode(
-        x=x, y=y, color=colour, shape=shape, tooltip=tips
-    )
-    rules = (
-        alt.Chart(_long([] if before is None else [before]))
-        .mark_rule(strokeDash=[6, 5], strokeWidth=1.5, opacity=0.8)
-        .encode(y=y, color=colour)
-    )
-    return (rules + line + dots).properties(height=300)
-
-
-def _long(lines: Sequence[dict[str, Any]]) -> Any:
-    """One row per line and curve: step, what, value."""
-    import pandas as pd
-
-    rows = [
-        {"step": line["step"], "what": name, "value": line[field]}
-        for line in lines
-        for name, field, _, _ in CURVES
-        if line.get(field) is not None
-    ]
-    return pd.DataFrame(rows, columns=["step", "what", "value"])
-
-
-def _thinned(lines: Sequence[dict[str, Any]], most: int = 1000) -> Sequence[dict[str, Any]]:
-    """At most `most` lines, the first and the last always among them."""
-    if len(lines) <= most:
-        return lines
-    keep = np.unique(np.linspace(0, len(lines) - 1, most).astype(int))
-    return [lines[place] for place in keep]
-
-
-def loss_chart(records: Sequence[dict[str, Any]], total: int | None = None) -> Any:
-    """Training loss over the steps."""
-    import altair as alt
-    import pandas as pd
-
-    rows = [{"step": line["step"], "loss": line["loss"]} for line in _thinned(records)]
-    last = max([total or 1, *(row["step"] for row in rows)])
-    return (
-        alt.Chart(pd.DataFrame(rows, columns=["step", "loss"]))
-        .mark_line(strokeWidth=1.5, color="#5b6b78")
-        .encode(
-            x=alt.X("step:Q", title="Step", scale=alt.Scale(domain=[0, last], nice=False)),
-            y=alt.Y("loss:Q", title="Loss", scale=alt.Scale(zero=False)),
-        )
-        .properties(height=300)
-    )
-
-
-def size_strip(
-    own: tuple[str, float, bool], controls: Sequence[tuple[str, float, bool]], unit: str
-) -> Any:
-    """Sizes of inverted triggers on one logarithmic line: one label among its controls.
-
-    Args:
-        own: the suspected label, drawn as an orange diamond; the size of its trigger; and whether
-            it was reached: if not, the size is the largest tried in vain, and the mark is hollow.
-        controls: the same of the control labels, drawn as blue circles.
-        unit: of all sizes.
-    """
-    import altair as alt
-    import pandas as pd
-
-    named = [("suspected", own), *(("control", one) for one in controls)]
-    rows = [(name, size, kind + VAIN * (not ok)) for kind, (name, size, ok) in named]
-    table = pd.DataFrame(rows, columns=["label", "size", "what"])
-    table["size"] = table["size"].clip(lower=1e-6)  # a logarithmic axis has no 0
-    kinds = [kind for kind in STRIP if kind in set(table["what"])]
-    legend = alt.Legend(
-        orient="top", title=None, symbolSize=120, columns=2, labelLimit=300, symbolStrokeWidth=2
-    )
-
-    def by_kind(place: int) -> dict[str, Any]:
-        looks = [STRIP[kind][place] for kind in kinds]
-        return {"legend": legend, "scale": alt.Scale(domain=kinds, range=looks)}
-
-    return (
-        alt.Chart(table)
-        .mark_point(size=160, strokeWidth=2, opacity=0.8)
-        .encode(
-            x=alt.X(
-                "size:Q", title=f"Size, {unit}", scale=alt.Scale(type="log", padding=20, nice=False)
-            ),
-            stroke=alt.Stroke("what:N", **by_kind(0)),
-            fill=alt.Fill("what:N", **by_kind(1)),
-            shape=alt.Shape("what:N", **by_kind(2)),
-            tooltip=["label:N", alt.Tooltip("size:Q", format=".3g"), "what:N"],
-        )
-        .properties(height=140)
-    )

@@ -1,0 +1,68 @@
+"""What a repair must have before it starts: asked before a process is made, and again as it begins."""
+
+import psutil
+
+from clipforensics.cases.case import Case
+from clipforensics.config.recipes import FilterSettings, FineTuneSettings, RetrainSettings
+from clipforensics.config.repair import RecipeSettings, RepairSettings, recipe_settings
+from clipforensics.errors import ConfigError, RunError
+from clipforensics.jobs.repairing.curating import NO_TRIGGER, triggers_to_heal
+from clipforensics.jobs.repairing.measuring import most_held_out
+from clipforensics.repair.start import check_start
+
+
+def check_may_start(case: Case, repair: RepairSettings) -> RecipeSettings:
+    """Refuse what is known to fail before a picture is read.
+
+    Returns:
+        The recipe's settings.
+
+    Raises:
+        ConfigError: the settings contradict each other; EftCLIP has no trigger to heal; a retraining
+            would start from the suspect; or less than one batch is there to learn from.
+    """
+    settings = recipe_settings(repair)
+    if isinstance(settings, RetrainSettings):
+        check_start(settings.start, None, None)
+        _check_retraining(case, repair, settings)
+        return settings
+    if repair.recipe == "eftclip" and not triggers_to_heal(case):
+        raise ConfigError(NO_TRIGGER)
+    _check_pool(settings)
+    return settings
+
+
+def _check_pool(settings: FineTuneSettings) -> None:
+    if settings.pairs < settings.batch:
+        raise ConfigError(
+            f"A batch of {settings.batch:,} needs at least as many clean pairs, {settings.pairs:,} are asked "
+            f"for. Lower the batch to {settings.pairs:,} or less, or ask for more clean pairs."
+        )
+
+
+def _check_retraining(case: Case, repair: RepairSettings, settings: RetrainSettings) -> None:
+    n, held = len(case.pairs), most_held_out(case, repair.test_pictures, repair.retrieval_pairs)
+    left, why = n - held, f"{held:,} of {n:,} are held out to measure on"
+    if isinstance(settings, FilterSettings):
+        dropped = round(settings.drop_share * left)
+        left, why = left - dropped, f"{why} and {dropped:,} dropped"
+    if left < settings.batch:
+        raise ConfigError(
+            f"A batch of {settings.batch:,} needs at least as many pairs, {left:,} are left to learn from: "
+            f"{why}. Lower the batch to {max(left, 0):,} or less."
+        )
+
+
+def check_room(pairs: int, side: int) -> None:
+    """Training anew keeps all pictures in memory; say so before it is full.
+
+    Raises:
+        RunError: they take more than is free.
+    """
+    need, free = pairs * side * side * 3, psutil.virtual_memory().available
+    if need > free:
+        raise RunError(
+            f"Training anew keeps all pictures in memory: {pairs:,} of {side} x {side} pixels take "
+            f"{need / 1e9:.1f} GB, {free / 1e9:.1f} GB are free. Close other programs, or choose a recipe "
+            "that fine-tunes: it needs a few hundred pictures."
+        )

@@ -1,0 +1,76 @@
+"""What a finished training changed: the table it ends in, and the warning that it forgot too much."""
+
+from typing import Any
+
+import streamlit as st
+
+MOST_LOST = 0.2
+"""More clean accuracy lost than this, and a low ASR says nothing: chance is fooled by no trigger."""
+
+
+def shown(result: dict[str, Any]) -> None:
+    """The figures before and after, each with n and its interval."""
+    rows = [
+        _row(f"ASR, {result.get('asr_of') or 'a'} trigger", result, "asr", result.get("n_asr")),
+        _row("PSR, targeted pictures", result, "psr", result.get("n_psr_after")),
+        _row("Clean accuracy", result, "ca", result.get("n_ca")),
+        *_further_triggers(result),
+        _row(
+            "Recall of the target label", result, "target_recall",
+            result.get("n_target_recall_after"),
+        ),
+    ]  # fmt: skip
+    pairs = (result.get("retrieval_after") or {}).get("n")
+    rows.append(_row("Retrieval, right one first (R@1)", result, "r1", pairs))
+    rows.append(_row("Retrieval, among the first five (R@5)", result, "r5", pairs))
+    st.dataframe([row for row in rows if row], hide_index=True, width="stretch")
+
+
+def forgotten(before: dict[str, Any], after: dict[str, Any]) -> bool:
+    """Say so when clean accuracy is gone; True when it is."""
+    was, now = before.get("ca"), after.get("ca")
+    if was is None or now is None or was - now <= MOST_LOST:
+        return False
+    st.warning(
+        f"Clean accuracy fell from {was:.1%} to {now:.1%}: this model is no repair. One that has forgotten what "
+        "it knew, or has not learned it yet, is fooled by no trigger either, so its ASR says nothing.",
+        icon=":material/warning:",
+    )
+    return True
+
+
+def _further_triggers(result: dict[str, Any]) -> list[dict[str, str] | None]:
+    """The triggers after the first, which the first row tells of."""
+    after = result.get("triggers_after") or {}
+    return [
+        _pair(
+            _called(name), figures["asr"], after[name]["asr"], after[name]["n_asr"],
+            (after[name]["asr_low"], after[name]["asr_high"]),
+        )
+        for name, figures in list((result.get("triggers_before") or {}).items())[1:]
+        if name in after
+    ]  # fmt: skip
+
+
+def _called(name: str) -> str:
+    """ "found 1" is the first trigger that the hunt found."""
+    kind, _, number = name.partition(" ")
+    return f"ASR, found trigger {number}" if kind == "found" else f"ASR, {name} trigger"
+
+
+def _row(title: str, result: dict[str, Any], name: str, n: int | None) -> dict[str, str] | None:
+    low, high = result.get(f"{name}_low_after"), result.get(f"{name}_high_after")
+    interval = None if low is None or high is None else (low, high)
+    return _pair(title, result.get(f"{name}_before"), result.get(f"{name}_after"), n, interval)
+
+
+def _pair(
+    title: str, before: float | None, after: float | None, n: int | None, interval: tuple | None
+) -> dict[str, str] | None:
+    if before is None or after is None:
+        return None
+    return {
+        "Figure": title, "Before": f"{before:.2%}", "After": f"{after:.2%}",
+        "95 % interval after": f"{interval[0]:.2%} to {interval[1]:.2%}" if interval else "",
+        "Difference": f"{(after - before) * 100:+.2f} points", "n": f"{n:,}" if n else "",
+    }  # fmt: skip

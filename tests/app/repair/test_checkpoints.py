@@ -1,0 +1,84 @@
+"""Checkpoints leave the page: loaded elsewhere, or scanned anew beside the case they came from."""
+
+import json
+
+
+def test_the_lines_on_the_page_load_a_checkpoint_with_open_clip(tmp_path):
+    import torch
+
+    from clipforensics.models.clip import save_clip
+    from clipforensics.models.tiny import TINY_CONFIG, tiny_clip
+    from clipforensics.ui.checkpoints import loading
+
+    model, path = tmp_path / "it's tiny.json", tmp_path / "final.safetensors"
+    model.write_text(json.dumps(TINY_CONFIG))
+    made = tiny_clip(5)
+    save_clip(made, path)
+    said: dict = {}
+    exec(loading(path, str(model)), said)
+    held = said["model"].state_dict()
+    for name, value in made.module.state_dict().items():
+        assert torch.equal(held[name], value), name
+
+
+def test_a_checkpoint_is_chosen_by_its_figures_and_scanned_anew(
+    case, bank, launched, visit, played
+):
+    from clipforensics.cases.case import Case
+    from clipforensics.models.clip import save_clip
+    from clipforensics.models.tiny import tiny_clip
+
+    def done(run):
+        if run.kind == "repair":
+            played.play(run, played.DONE, played.FINISHED, played.RESULT)
+            for name in ("step-000150", "final"):
+                save_clip(tiny_clip(5), run.dir / "checkpoints" / f"{name}.safetensors")
+
+    launched.do = done
+    at = visit("repair", case="tiny")
+    at.button(key="repair.start").click().run()
+    run = launched[0]
+    at = visit("repair", case="tiny")
+    choice = at.selectbox(key=f"checkpoint.{run.id}")
+    assert all("clean accuracy 99.50%, ASR 0.20%" in one for one in choice.options)
+    at.button(key=f"rescan.{run.id}").click().run()
+    assert not at.exception
+    assert launched[1].kind == "scan"
+    made = Case.open(launched[1].case_dir)
+    assert made.dir.name == "tiny-eftclip"
+    assert made.fingerprints["weights"] != case.fingerprints["weights"]
+    assert made.fingerprints["data"] == case.fingerprints["data"]
+    assert "repaired by eftclip" in made.name
+
+
+def test_a_re_scan_is_shown_beside_the_case_it_came_from(home, case, bank, visit, monkeypatch):
+    from types import SimpleNamespace
+
+    import numpy as np
+
+    from clipforensics.config.scan import ScanSettings
+    from clipforensics.jobs.repairing import rescanned
+    from clipforensics.jobs.repairing.adopting import adopt
+    from clipforensics.jobs.scanning import scan
+    from clipforensics.models.clip import save_clip
+    from clipforensics.models.tiny import tiny_clip
+
+    monkeypatch.setattr(scan, "umap_2d", lambda x, *_: np.asarray(x[:, :2], np.float32))
+    monkeypatch.setattr(rescanned, "placed_on", lambda old, near, *_: old[near[1]].mean(axis=1))
+    assert not any(
+        "Before and after" in one.value for one in visit("repair", case="tiny").subheader
+    )
+    checkpoint = home / "final.safetensors"
+    save_clip(tiny_clip(5), checkpoint)
+    run = SimpleNamespace(id="r", config={"recipe": "eftclip"}, checkpoints=lambda: [checkpoint])
+    made = adopt(case, run, checkpoint, home / "tiny-eftclip")
+    scan.scan(made, ScanSettings(detectors=("slof",)))
+    case.store.decide("sample", case.pairs.ids[3], "suspicious", "ann")
+    for name in ("tiny", "tiny-eftclip"):
+        at = visit("repair", case=name)
+        assert any(one.value == "Before and after the repair" for one in at.subheader)
+        pastes, answers = (one.value for one in at.dataframe[-2:])
+        assert set(pastes["Place"]) >= {"Where it was found", "Random places"}
+        assert list(answers["Pair"]) == [case.pairs.ids[3], bank[0].pair]
+        assert any("Neighbours that stayed" in one.value for one in at.text)
+        assert any("never coordinates" in one.value for one in at.markdown)
