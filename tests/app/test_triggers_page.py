@@ -72,7 +72,7 @@ def test_without_a_verified_trigger_the_page_says_why_and_where_to_go_on(case, b
     at = visit("triggers", case="tiny")
     assert not at.exception
     said = next(one.value for one in at.info if "verified" in one.value)
-    assert "no better than controls (2), a real object (1)" in said
+    assert "no better than controls (2), both models see it (1)" in said
     assert "In 4 pictures a candidate covers more than a quarter" in said
     assert "No label stands out among them" in said
     assert "Rejected candidates (3)" in [one.label for one in at.expander]
@@ -306,12 +306,14 @@ def test_the_headline_follows_the_best_evidence(case, bank, monkeypatch):
     assert "Why the orange" in headline(None, said=(("cat", 0.9), ("banana", 0.1)))
     assert "Verified trigger] **Why the orange" in headline(passed)
     assert "Passed the first paste test] **Why" in headline(replace(passed, p_value=None))
-    for status, reason in (("weak", "too few"), ("object", "so does any real object"),
+    for status, reason in (("weak", "too few"), ("object", "as it does in a real object"),
                            ("chance", "crops of the same size"), ("narrow", "of only")):  # fmt: skip
         text = headline(replace(passed, status=status))
         assert "did not pass as a trigger" in text
         assert reason in text
         assert "orange" not in text
+    both = headline(replace(passed, status="object", flip_rate_trusted=0.21, n=200))
+    assert "21% of 200 pictures (95\u00a0% 16% to 27%)" in both
     low = Recall(right=3, asked=20, of_label=False)
     for status in ("untested", "unjudged"):  # nobody looked: that acquits nothing
         text = headline(replace(passed, status=status, recall=low))
