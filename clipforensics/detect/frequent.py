@@ -20,12 +20,12 @@ LOOKED_AT = 8192
 """Different rows among which groups are looked for: as many as the largest usual reference set."""
 LEAST_SEEN = 5
 """Of a group, among these: fewer do not fill the nearest 8 of a row."""
-LARGEST_SHARE = 0.25
-"""Of the rows looked at; beyond it, it is the embedding that makes all alike, not the pictures."""
+LARGEST_SHARE, MOST_SHARE = 0.25, 0.5
+"""Of the rows looked at: one group, and all; beyond it, it is the embedding that makes all alike, not the pictures."""
 PIVOTS, ROWS = 64, 4096  # of a group, that others are compared with; rows compared at a time
 RULE = {
     "least_cosine": LEAST_COSINE, "least_rows": LEAST_PICTURES, "looked_at": LOOKED_AT,
-    "least_seen": LEAST_SEEN, "largest_share": LARGEST_SHARE,
+    "least_seen": LEAST_SEEN, "largest_share": LARGEST_SHARE, "most_share": MOST_SHARE,
 }  # fmt: skip
 """What decides which rows count as one, as the key of scores that rest on it."""
 
@@ -79,7 +79,9 @@ def frequent_copies(
     Of more than 8,192 different rows as many are drawn by content, and groups looked for among
     them: those with 5 members or more there, and 20 or more in all if they are as frequent
     elsewhere. The other rows join the group of a member that they are near to. A group too rare to
-    be found is too rare to crowd a reference set of that size.
+    be found is too rare to crowd a reference set of that size. Groups that hold over a quarter of the
+    rows, or together over half, are the shape of the embedding (few kinds of picture, all of a kind
+    alike) and no copies.
 
     Args:
         x: embeddings [n, d]; may be memory-mapped.
@@ -141,6 +143,8 @@ def _groups(
     place = components(len(points), row, near.ids[row, column])
     size = np.bincount(place)
     wanted = np.flatnonzero((size >= least) & (size <= LARGEST_SHARE * len(points)))
+    if size[size >= least].sum() > MOST_SHARE * len(points):
+        return found
     for number, one in enumerate(wanted):
         found[place == one] = number
     return found

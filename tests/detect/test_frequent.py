@@ -80,6 +80,14 @@ def test_an_embedding_in_which_all_are_alike_has_no_copies(rng):
     assert len(counted(x, ONCE)[0].first) == 400
 
 
+def test_few_kinds_of_picture_all_of_a_kind_alike_are_no_copies(rng):
+    kinds = rng.normal(size=(5, 16)).repeat(40, axis=0) + rng.normal(0, 0.01, (200, 16))
+    others = rng.normal(size=(240, 16))
+    for alone, once in ((others[:160], 360), (others, 245)):  # 200 of 360, and of 440
+        x = np.concatenate([kinds, alone])
+        assert len(counted(x, ONCE)[0].first) == once
+
+
 def test_zero_rows_and_exact_copies_keep_their_places(world):
     x = np.vstack([world, np.zeros((30, 48), np.float32), world[2000:2003], world[20:22]])
     found, _ = counted(x, ONCE)

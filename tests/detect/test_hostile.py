@@ -105,7 +105,7 @@ def test_a_stop_is_heard_while_a_large_set_is_searched(monkeypatch, rng):
     monkeypatch.setattr(neighbours, "PRODUCTS", 0)
     monkeypatch.setattr(neighbours, "QUERIES", 50)
     asked = iter(range(1000))
-    whole = ReferenceSettings(reference_size="all")
+    whole = ReferenceSettings(reference_size="all", collapse=False)
     with pytest.raises(RunError, match=r"Stopped while finding neighbours, after \d+ of 400 rows"):
         score_each(rng.normal(size=(400, 3)), [("lof", K4)], whole, stop=lambda: next(asked) > 5)
     with pytest.raises(RunError, match="Stopped while reading the embeddings, at row 0"):
