@@ -66,7 +66,10 @@ def overwrite(path, content):
 
 
 def test_an_untouched_hunt_is_read(case, hunted):
-    assert latest_hunt(case) == {"victims": ["p0"]}
+    hunt = latest_hunt(case)
+    assert hunt is not None
+    assert hunt["victims"] == ["p0"]
+    assert hunt["undecided"] == hunt["unjudged"] == hunt["notes"] == []  # it lacks them
     assert [one.figures.status for one in trigger_bank(case)] == ["chance"]
     assert triggers_to_heal(case) == []
 
