@@ -12,6 +12,8 @@ POSTERIOR = 0.9
 FALLBACK_SHARE = 0.15
 FIT_ROWS = 200_000
 LEAST_DISTANCE, LEAST_WEIGHT = 1.5, 0.02
+ROUNDING = 1e-6
+"""Float32 cosines of equal rows differ by as much, by their place in a batch."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,10 @@ def fit_mixture(cosines: np.ndarray, seed: int = 0) -> Mixture:
     """Fit two Gaussians in float64, on at most 200,000 seeded random rows.
 
     Raises:
-        DataError: cosines are NaN, or all equal.
+        DataError: cosines are NaN, or all equal but for rounding.
     """
     c = np.asarray(cosines, np.float64)
-    if not np.isfinite(c).all() or np.ptp(c) == 0:
+    if not np.isfinite(c).all() or np.ptp(c) < ROUNDING:
         raise DataError(
             "Picture-caption cosines must be finite and differ, these do not: the towers have "
             "collapsed. Lower the learning rate, or use float32."
