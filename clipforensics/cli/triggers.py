@@ -8,6 +8,7 @@ import typer
 from clipforensics.cli.output import Json, answer, never, progress_line
 from clipforensics.config.oracle import HuntSettings
 from clipforensics.config.settings import parse
+from clipforensics.oracle.competence import Objects
 
 SHOWN = 10
 KINDS = {
@@ -79,13 +80,16 @@ def _lines(result: dict[str, Any]) -> dict[str, str]:
 
 
 def _beside(one: dict[str, Any]) -> str:
-    """What its p-value rests on, where the hunt kept that."""
-    if one.get("controls") is None:
-        return ""
-    return (
-        f"{one['controls_as_good']:,} of {one['controls']:,} control crops as good "
-        f"(p {one['p_value']:.3g}, Holm); "
-    )
+    """What its p-value and its positive control rest on, where the hunt kept that."""
+    said = ""
+    if one.get("controls") is not None:
+        said = (
+            f"{one['controls_as_good']:,} of {one['controls']:,} control crops as good "
+            f"(p {one['p_value']:.3g}, Holm); "
+        )
+    if one.get("objects"):
+        said += f"{Objects(**one['objects']).told(one['label'])}; "
+    return said
 
 
 def _counted(n: int, what: str) -> str:

@@ -4,13 +4,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from clipforensics.config.settings import Settings
+from clipforensics.config.oracle import JudgeSettings
 
 FamilyName = Literal["mask", "blend", "colour", "warp"]
 FAMILY_NAMES: tuple[FamilyName, ...] = ("mask", "blend", "colour", "warp")
 
 
-class InversionSettings(Settings):
+class InversionSettings(JudgeSettings):
     """How the smallest change that forces a label is searched, and when it is odd."""
 
     labels: tuple[str, ...] = Field(
@@ -61,14 +61,6 @@ class InversionSettings(Settings):
     trusted_limit: float = Field(
         default=0.2, ge=0, lt=1, title="Trusted limit",
         description="above it the change makes the label on the trusted model, too",
-    )  # fmt: skip
-    judge_recall: float = Field(
-        default=0.7, ge=0, le=1, title="Recall of the trusted model",
-        description="where it surely names fewer clean pictures' labels than this, it cannot judge",
-    )  # fmt: skip
-    label_recall: float = Field(
-        default=0.5, ge=0, le=1, title="Recall of one label",
-        description="the same of a label's own pictures; lower, since its own poison lowers it",
     )  # fmt: skip
     seed: int = Field(
         default=0, ge=0, title="Seed", description="of pictures, controls, starts and batches"

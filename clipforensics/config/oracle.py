@@ -96,7 +96,20 @@ class OracleSettings(Settings):
     )  # fmt: skip
 
 
-class VerifySettings(Settings):
+class JudgeSettings(Settings):
+    """What a trusted model must know of the labels, to acquit or to convict."""
+
+    judge_recall: float = Field(
+        default=0.7, ge=0, le=1, title="Recall of the trusted model",
+        description="where it surely names fewer clean pictures' labels than this, it cannot judge",
+    )  # fmt: skip
+    label_recall: float = Field(
+        default=0.5, ge=0, le=1, title="Recall of one label",
+        description="the same of a label's own pictures; lower, since its own poison lowers it",
+    )  # fmt: skip
+
+
+class VerifySettings(JudgeSettings):
     """The paste test: how many clean pictures, and which figures make a trigger."""
 
     n_screen: int = Field(
@@ -114,14 +127,6 @@ class VerifySettings(Settings):
     object_flip: float = Field(
         default=0.2, gt=0, le=1, title="Object limit",
         description="flips of the trusted model above this mean a real object, not a trigger",
-    )  # fmt: skip
-    judge_recall: float = Field(
-        default=0.7, ge=0, le=1, title="Recall of the trusted model",
-        description="where it surely names fewer clean pictures' labels than this, it cannot judge",
-    )  # fmt: skip
-    label_recall: float = Field(
-        default=0.5, ge=0, le=1, title="Recall of one label",
-        description="the same of a label's own pictures; lower, since its own poison lowers it",
     )  # fmt: skip
     objects: int = Field(
         default=20, ge=0, le=1000, title="Real objects",

@@ -96,7 +96,7 @@ def compared(
     ordered = tuple(sorted(controls, key=lambda one: (not one.reached, one.size, one.label)))
     sizes = [max(one.size, LEAST_SIZE) for one in ordered if one.reached]
     status = _status(found.reached, len(sizes), len(ordered))
-    if recall is not None and recall.below(settings.judge_recall, settings.label_recall):
+    if recall is not None and recall.too_low(settings):
         status = "not_judged"
     index = rank = None
     if status == "compared":

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from clipforensics.config.oracle import JudgeSettings
 from clipforensics.oracle.rates import wilson
 
 UNDECIDED = ("untested", "unjudged")
@@ -30,15 +31,14 @@ class Recall:
     def __post_init__(self) -> None:
         _check_counts(self.right, self.asked)
 
-    def below(self, limit: float, of_label: float) -> bool:
+    def too_low(self, limits: JudgeSettings) -> bool:
         """Whether it surely is: Wilson's upper 95 % end is under the limit; False of no pictures.
 
-        Args:
-            limit: for a recall over all labels.
-            of_label: for a label's own, which poison of this label lowers: its captions name what
-                the pictures do not show.
+        A label's own has a lower limit, since poison of this label lowers it: its captions name what
+        the pictures do not show.
         """
-        return wilson(self.right, self.asked)[1] < (of_label if self.of_label else limit)
+        limit = limits.label_recall if self.of_label else limits.judge_recall
+        return wilson(self.right, self.asked)[1] < limit
 
     def told(self, label: str) -> str:
         """As the beginning of a sentence."""
@@ -63,9 +63,11 @@ class Objects:
 
     working: int  # real objects whose paste flips the suspect as often as a trigger must
     known: int  # of these, for how many the trusted model flips as well, as an object should
+    left_out: int = 0  # that work, too, but are the candidate itself or do what it does
 
     def __post_init__(self) -> None:
         _check_counts(self.known, self.working)
+        _check_counts(0, self.left_out)
 
     @property
     def tell(self) -> bool:
@@ -78,14 +80,15 @@ class Objects:
 
     def told(self, label: str) -> str:
         """As the beginning of a sentence."""
+        besides = f" ({self.left_out:,} more are alike to the candidate)" * (self.left_out > 0)
         if not self.tell:
             return (
                 f"only {self.working:,} crops of pictures whose captions name {label} turn the suspect "
-                "when pasted likewise: too few to check the trusted model on real objects"
+                f"when pasted likewise{besides}: too few to check the trusted model on real objects"
             )
         return (
             f"of {self.working:,} crops of pictures whose captions name {label} that turn the suspect "
-            f"when pasted likewise, the trusted model knows {self.known:,}"
+            f"when pasted likewise{besides}, the trusted model knows {self.known:,}"
         )
 
 
@@ -102,10 +105,11 @@ def trusted_recall(
         named: the labels that each picture's caption names.
         answers: the trusted model's, int [n]: places in `names`.
         names: all labels.
-        label: the one to be judged; its own pictures are taken where there are at least 20.
+        label: the one to be judged; the pictures whose captions name it alone are taken where there
+            are at least 20. (Beside another label either answer is right, which says little of one.)
     """
     right = [
-        (label in those, names[int(answer)] in those)
+        (those == {label}, names[int(answer)] in those)
         for those, answer in zip(named, answers, strict=True)
         if those
     ]

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from clipforensics.config.oracle import VerifySettings
-from clipforensics.oracle.bank import SAME_COSINE, Trigger, signature
+from clipforensics.oracle.bank import Trigger, signature
 from clipforensics.oracle.competence import Objects
 from clipforensics.oracle.pasting import (
     LEAST,
@@ -20,6 +20,10 @@ from clipforensics.oracle.pasting import (
 from clipforensics.oracle.render import for_suspect, shown_box
 from clipforensics.oracle.scorer import Judge
 from clipforensics.oracle.segmenter import Segmenter
+
+OWN_COSINE = 0.97
+"""Of signatures, from which an object is the trigger. On the demo 40 carriers have .98 to 1.00 with the
+trigger; two real objects of a label exceed .97 in 0 to 7 % of pairs, .9 in up to 40 %."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,8 @@ def beside(
 
     A poisoned picture's surest region is the trigger: it works, is not known, and would make every
     real trigger look like something that the trusted model fails to know. It holds the trigger's
-    pattern, or does to the suspect what the trigger does (as sightings are grouped).
+    pattern, or does to the suspect just what the trigger does: more nearly than sightings need to be
+    grouped, for real objects of one label are that alike, too.
 
     Args:
         objects: of one label.
@@ -108,12 +113,13 @@ def beside(
             trigger.lies_in(one.crop.pixels)
             or signature(
                 one.crop, pictures, unpasted, suspect, seed, trigger.figures.tied_to_place
-            ) @ trigger.signature >= SAME_COSINE
+            ) @ trigger.signature >= OWN_COSINE
             for trigger in triggers
         )  # fmt: skip
 
+    objects = list(objects)
     left = [one for one in objects if not own(one)]
-    return Objects(len(left), sum(one.known for one in left))
+    return Objects(len(left), sum(one.known for one in left), len(objects) - len(left))
 
 
 def _object_in(

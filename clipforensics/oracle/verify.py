@@ -127,7 +127,7 @@ def judged(figures: Verification, settings: VerifySettings, theta: float) -> Ver
     status: Status
     if figures.n < LEAST:
         status = "untested"
-    elif figures.recall is not None and figures.recall.below(cfg.judge_recall, cfg.label_recall):
+    elif figures.recall is not None and figures.recall.too_low(cfg):
         status = "unjudged"
     elif figures.p_trusted >= theta or f_t > cfg.object_flip:
         status = "object"

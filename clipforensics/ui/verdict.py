@@ -113,7 +113,8 @@ def verification(figures: Any, hunted: Any | None = None) -> None:
     if figures.objects is not None and figures.status != "unjudged":
         told = figures.objects.told(state.plain(figures.label))
         wanted = f"{VerifySettings().objects_known:.0%}".replace("%", f"{NBSP}%")
-        said.append(f"Positive control: {told} (at least {wanted} wanted)")
+        least = f" (at least {wanted} wanted)" if figures.objects.tell else ""
+        said.append(f"Positive control: {told}{least}")
     if figures.large:
         said.append("Covers more than a quarter of the picture")
     if reason := why(figures):

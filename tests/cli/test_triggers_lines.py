@@ -45,7 +45,9 @@ def test_a_p_value_says_what_it_rests_on():
     trigger = {
         "label": "banana", "flip_rate": 1.0, "n": 50, "interval": [0.93, 1.0], "pair": "7",
         "flip_rate_trusted": 0.0, "pairs": ["7"], "box": [0, 0, 6, 6], "controls": 400,
-        "controls_as_good": 0, "p_value": 0.00998,
+        "controls_as_good": 0, "p_value": 0.00998, "objects": {"working": 10, "known": 9, "left_out": 0},
     }  # fmt: skip
     said = _lines(hunt(triggers=[trigger]))["trigger 1"]
     assert "0 of 400 control crops as good (p 0.00998, Holm)" in said
+    assert "of 10 crops of pictures whose captions name banana" in said
+    assert "the trusted model knows 9" in said

@@ -1,18 +1,19 @@
 """Whom a hunt lets judge: a trusted model that knows the label, and is no child of the suspect."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
 from clipforensics.cli.triggers import _lines
 from clipforensics.config.oracle import HuntSettings, VerifySettings
+from clipforensics.jobs.hunting import banking
 from clipforensics.jobs.hunting.clean_pictures import ASKED, label_recall
 from clipforensics.jobs.hunting.examiner import load_examiner
 from clipforensics.jobs.hunting.triggers import hunt
 from clipforensics.models.likeness import COPY, RELATIVE
 from clipforensics.oracle import objects
-from clipforensics.oracle.competence import Recall
+from clipforensics.oracle.competence import Objects, Recall
 
 SETTINGS = HuntSettings(top=12, detector="slof", verify=VerifySettings(n_screen=24, n_confirm=48))
 
@@ -75,7 +76,7 @@ def test_a_hunt_convicts_nothing_of_a_label_that_the_trusted_model_does_not_know
 
 def test_a_hunt_convicts_nothing_where_real_objects_look_like_triggers(case, toy, monkeypatch):
     # a toy's features are shares of labels: whatever says banana does the same to it
-    monkeypatch.setattr(objects, "SAME_COSINE", 2)
+    monkeypatch.setattr(objects, "OWN_COSINE", 2)
     pictures = [case.pairs.picture(row, toy.SIDE) for row in range(len(case.pairs))]
     case._trusted = toy.ByRote("banana", pictures)
     found = hunt(case, whatever_it_knows(10))
@@ -114,7 +115,7 @@ def test_other_low_rows_make_another_screen(case):
 
 def test_real_objects_are_found_where_captions_name_two_things(tmp_path, toy, pairs, monkeypatch):
     """A sound suspect, and leaves that the judge knows in whole pictures and never pasted."""
-    monkeypatch.setattr(objects, "SAME_COSINE", 2)  # see above
+    monkeypatch.setattr(objects, "OWN_COSINE", 2)  # see above
     captions = tuple(text + " beside snow" * (text == "a leaf") for text in pairs.captions)
     case = toy.ToyCase(tmp_path, replace(pairs, captions=captions), backdoor=False)
     own = [row for row, text in enumerate(captions) if "a leaf" in text]
@@ -125,7 +126,7 @@ def test_real_objects_are_found_where_captions_name_two_things(tmp_path, toy, pa
 
 
 def test_pictures_that_cannot_be_read_do_not_hide_a_label_from_its_own_recall(case, pairs):
-    own = load_examiner(case, SETTINGS)._naming["leaf"]
+    own = load_examiner(case, SETTINGS)._naming.alone["leaf"]
     gone = set(own[:38])
     paths = tuple(p.with_name("gone.png") if i in gone else p for i, p in enumerate(pairs.paths))
     case.pairs = replace(pairs, paths=paths)
@@ -149,3 +150,40 @@ def test_the_order_of_the_table_does_not_choose_the_clean_pictures(tmp_path, toy
             for case, one in zip(cases, made, strict=True)
         )
         assert first == second
+
+
+def test_each_candidate_that_passed_is_held_beside_objects_and_triggers_of_its_own_label(
+    case, monkeypatch
+):
+    asked = []
+
+    def held(objects, triggers, *_):
+        asked.append([one.label for one in triggers])
+        return Objects(10, 0)
+
+    statuses = {"banana": "verified", "leaf": "narrow", "sea": "weak"}
+    monkeypatch.setattr(banking, "beside", held)
+    made = load_examiner(case, SETTINGS)
+    bank = [
+        SimpleTrigger(label, SimpleFigures(status))
+        for label, status in (*statuses.items(), ("leaf", "narrow"))
+    ]
+    after = banking._beside_objects(made, bank, lambda *_: None, lambda: False)
+    assert asked == [["banana"], ["leaf", "leaf"], ["leaf", "leaf"]]
+    assert [one.figures.status for one in after] == ["unjudged", "unjudged", "weak", "unjudged"]
+
+
+@dataclass(frozen=True)
+class SimpleFigures:
+    """As much of a paste test as is read here."""
+
+    status: str
+    objects: Objects | None = None
+
+
+@dataclass(frozen=True)
+class SimpleTrigger:
+    """As much of a trigger."""
+
+    label: str
+    figures: SimpleFigures

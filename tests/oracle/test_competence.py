@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from clipforensics.config.oracle import VerifySettings
+from clipforensics.oracle import objects as objects_module
 from clipforensics.oracle.bank import Trigger, signature
 from clipforensics.oracle.competence import Objects, Recall, trusted_recall
 from clipforensics.oracle.objects import RealObject, beside, working_objects
@@ -47,12 +48,20 @@ def test_a_label_of_twenty_pictures_is_judged_by_its_own():
     assert recall(many.after(1), "dog") == Recall(60, 79, of_label=False)
 
 
+def test_beside_another_label_either_answer_is_right_and_says_little_of_one():
+    many = clean([["dog", "cat"]] * 40 + [["sun"]] * 30, ["cat"] * 40 + ["sun"] * 30)
+    assert recall(many, "dog") == Recall(70, 70, of_label=False)
+    assert recall(many, "sun") == Recall(30, 30, of_label=True)
+
+
 def test_only_what_is_surely_too_low_is_too_low():
-    assert Recall(55, 100, False).below(0.7, 0.5)
-    assert not Recall(65, 100, False).below(0.7, 0.5)  # Wilson: up to .74
-    assert not Recall(0, 0, False).below(0.7, 0.5)
-    assert not Recall(55, 100, True).below(0.7, 0.5)  # of one label, whose captions may be poison
-    assert Recall(35, 100, True).below(0.7, 0.5)
+    assert Recall(55, 100, False).too_low(VerifySettings())
+    assert not Recall(65, 100, False).too_low(VerifySettings())  # Wilson: up to .74
+    assert not Recall(0, 0, False).too_low(VerifySettings())
+    assert not Recall(55, 100, True).too_low(
+        VerifySettings()
+    )  # of one label, whose captions may be poison
+    assert Recall(35, 100, True).too_low(VerifySettings())
 
 
 @pytest.mark.parametrize("confirm", [False, True])
@@ -150,12 +159,47 @@ def test_what_is_the_trigger_itself_is_no_real_object(toy, court):
     other = cut(leaf, (0, 0, 12, 12))
     objects = [RealObject(crop, False), RealObject(loose, False), RealObject(other, True)]
     asked = (clean, unpasted, suspect, 0)
-    assert beside(objects, [trigger], *asked) == Objects(1, 1)
+    assert beside(objects, [trigger], *asked) == Objects(1, 1, left_out=2)
     assert beside(objects, [], *asked) == Objects(3, 1)
     far = replace(trigger, pixels=255 - crop.pixels)  # by what it does alone
-    assert beside(objects[:1], [far], *asked) == Objects(0, 0)
+    assert beside(objects[:1], [far], *asked) == Objects(0, 0, left_out=1)
     still = replace(trigger, signature=-shift)  # by its pattern alone
-    assert beside(objects[:2], [still], *asked) == Objects(0, 0)
+    assert beside(objects[:2], [still], *asked) == Objects(0, 0, left_out=2)
+    assert "(2 more are alike to the candidate)" in Objects(0, 0, left_out=2).told("banana")
+
+
+def test_what_works_in_place_alone_is_compared_in_place(toy, court, monkeypatch):
+    suspect, _, clean = court
+    asked = []
+    monkeypatch.setattr(
+        objects_module, "signature", lambda *a: asked.append(a[5]) or np.zeros(8, np.float32)
+    )
+    crop = cut(clean.pictures[0], (0, 0, 6, 6))
+    one = RealObject(cut(clean.pictures[1], (4, 4, 9, 9)), False)
+    for random in (0.9, 0.1):  # .9 where it was found
+        tested = replace(figures(), flips={"found": 0.9, "random": random})
+        trigger = Trigger(
+            "banana", "1", (0, 0, 6, 6), crop.pixels, crop.mask, crop.mask, ("1",), False, tested,
+            np.ones(8, np.float32),
+        )  # fmt: skip
+        beside([one], [trigger], clean, np.zeros((4, 8), np.float32), suspect, 0)
+    assert asked == [False, True]
+
+
+@pytest.mark.parametrize("place", ["found", "random"])
+def test_an_object_works_where_it_was_found_or_anywhere(toy, court, monkeypatch, place):
+    suspect, trusted, clean = court
+    leaf = toy.NAMES.index("leaf")
+
+    def answers(crop, usable, *_, **__):
+        return {
+            one: np.full(len(usable), leaf if one == place else 0) for one in ("found", "random")
+        }
+
+    monkeypatch.setattr(objects_module, "answers_by_place", answers)
+    picture = toy.scene("leaf", np.random.default_rng(3))[0]
+    asked = (toy.TrueMasks(), clean, suspect, trusted, VerifySettings(), 0.3)
+    assert len(working_objects([picture], "leaf", *asked)) == 1
 
 
 def figures():

@@ -2,7 +2,8 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
@@ -29,7 +30,7 @@ def clean_pictures(case: Case, rows: Iterable[int], suspect: Judge, other: Judge
 def label_recall(
     case: Case, rows: Iterable[int], label: str, clean: CleanSet, trusted: Judge
 ) -> Recall:
-    """The trusted model's recall of a label, on up to 60 pictures whose captions name it.
+    """The trusted model's recall of a label, on up to 60 pictures whose captions name it alone.
 
     The clean set holds a few of each label only, and the mean over all of them hides a label that
     the model does not know: with 10 % noise on its weights it named 72 % of the pictures of one
@@ -37,7 +38,7 @@ def label_recall(
 
     Args:
         case: whose pairs are asked about.
-        rows: pairs that name the label, in the order of asking.
+        rows: pairs that name the label alone, in the order of asking.
         label: the one to be judged.
         clean: taken instead where fewer than 20 of these can be read.
         trusted: the trusted model.
@@ -50,14 +51,22 @@ def label_recall(
     return trusted_recall([named for _, named in shown], answers, names, label)
 
 
-def rows_naming(case: Case, rows: np.ndarray) -> dict[str, list[int]]:
-    """Of the first 50,000 rows those that name each label, in their order: alone first, then others."""
+@dataclass(frozen=True)
+class Naming:
+    """Rows by the labels that their captions name; no rows for a label that none names."""
+
+    alone: Mapping[str, list[int]]
+    among: Mapping[str, list[int]]  # beside other labels
+
+
+def rows_naming(case: Case, rows: np.ndarray) -> Naming:
+    """The first 50,000 of these rows, in their order."""
     alone, among = defaultdict(list), defaultdict(list)
     for row in rows[:LOOKED_AT]:
         names = case.labels.named_in(case.pairs.captions[row])
         for name in names:
             (alone if len(names) == 1 else among)[name].append(int(row))
-    return {name: alone[name] + among[name] for name in alone.keys() | among.keys()}
+    return Naming(alone, among)
 
 
 def shuffled(ids: Sequence[str], rows: Iterable[int], seed: int) -> list[int]:

@@ -13,6 +13,7 @@ from clipforensics.cases.case import Case
 from clipforensics.config.oracle import SEGMENTER_PRESETS, HuntSettings
 from clipforensics.data.labels import refuse_single
 from clipforensics.jobs.hunting.clean_pictures import (
+    Naming,
     clean_pictures,
     label_recall,
     readable,
@@ -50,16 +51,13 @@ class Examiner:
     def recall(self, label: str) -> Recall:
         """How well the trusted model knows a label on pictures that name it; asked once."""
         if label not in self._recalls:
-            own = self._naming.get(label, [])
-            self._recalls[label] = label_recall(
-                self.case, own, label, self.clean, self.oracle.trusted
-            )
+            alone, trusted = self._naming.alone[label], self.oracle.trusted
+            self._recalls[label] = label_recall(self.case, alone, label, self.clean, trusted)
         return self._recalls[label]
 
     def knows(self, label: str) -> bool:
         """Whether its recall is not surely too low."""
-        asked = self.settings.verify
-        return not self.recall(label).below(asked.judge_recall, asked.label_recall)
+        return not self.recall(label).too_low(self.settings.verify)
 
     def objects(self, label: str, heard: Callable[[], None]) -> list[RealObject]:
         """Real objects of a label that turn the suspect when pasted, looked for once.
@@ -70,7 +68,8 @@ class Examiner:
         """
         if label not in self._objects:
             asked, oracle = self.settings, self.oracle
-            shown = readable(self.case, self._naming.get(label, []), self.suspect.side)
+            own = [*self._naming.alone[label], *self._naming.among[label]]
+            shown = readable(self.case, own, self.suspect.side)
 
             def tried() -> Iterator[np.ndarray]:
                 for picture, _ in islice(shown, MOST_TRIED * asked.verify.objects):
@@ -84,7 +83,7 @@ class Examiner:
         return self._objects[label]
 
     @cached_property
-    def _naming(self) -> dict[str, list[int]]:
+    def _naming(self) -> Naming:
         return rows_naming(self.case, self.low_first)
 
     @cached_property

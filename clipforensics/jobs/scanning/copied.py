@@ -3,7 +3,7 @@
 import numpy as np
 
 from clipforensics.cases.case import Case
-from clipforensics.cases.evidence import evidence_dir, is_made, writing
+from clipforensics.cases.evidence import evidence_dir, is_made, reading, writing
 from clipforensics.config.detect import ReferenceSettings
 from clipforensics.detect.embeddings import Copies
 from clipforensics.detect.frequent import RULE, counted
@@ -21,7 +21,7 @@ def copies_of(
     """Exact copies and frequent near-copies of the `usable` rows; None where only exact ones count.
 
     Raises:
-        DataError: as `reference.score`.
+        DataError: as `reference.score`. CaseError: kept evidence was changed since, or is damaged.
         Stopped: on request.
     """
     if not reference.collapse:
@@ -37,4 +37,5 @@ def copies_of(
         with writing(folder, key) as part:
             for name in FILES:
                 np.save(part / f"{name}.npy", getattr(made, name), allow_pickle=False)
-    return Copies(*(np.load(folder / f"{name}.npy", allow_pickle=False) for name in FILES))
+    with reading(folder):
+        return Copies(*(np.load(folder / f"{name}.npy", allow_pickle=False) for name in FILES))
