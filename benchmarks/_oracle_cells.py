@@ -6,12 +6,12 @@ the kept probabilities for each setting, and a region is pasted once, whatever s
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
+from _oracle_pictures import HELD_OUT_SEED, Pictures, Sight, see
 from _suspects import Suspect
 
 from clipforensics.attacks.stamping import row_generator
@@ -19,72 +19,20 @@ from clipforensics.attacks.writing import built
 from clipforensics.cases.case import Case
 from clipforensics.config.attack import PoisonSettings
 from clipforensics.config.oracle import HuntSettings, OracleSettings
-from clipforensics.data.demo_world import DemoWorld, labels
+from clipforensics.data.demo_world import labels
 from clipforensics.jobs.hunting.banking import make_bank
-from clipforensics.jobs.hunting.examiner import CLEAN_SPARE, SIGNATURE_PICTURES, Examiner
-from clipforensics.oracle.bank import Sighting, signature
+from clipforensics.jobs.hunting.examiner import SIGNATURE_PICTURES, Examiner
+from clipforensics.oracle.bank import Sighting, Trigger, signature
 from clipforensics.oracle.finding import Candidate, compare, to_test
+from clipforensics.oracle.matching import is_flat, match_floor, peaks
 from clipforensics.oracle.pasting import cut, pasted, places
-from clipforensics.oracle.regions import Box, Region, area, holds, whole
+from clipforensics.oracle.regions import Box, area, holds
 from clipforensics.oracle.render import for_suspect
 from clipforensics.oracle.scorer import Oracle, suspect_judge
 from clipforensics.oracle.verify import Verification, judged, verify
 
 THETAS, TAUS = (0.5, 0.6, 0.66, 0.7, 0.8, 0.9), (1, 2, 3, 5, 10)
-HELD_OUT_SEED = 500
-"""World of the pictures: unknown to the suspects (100 and on, 200 and on) and the trusted model."""
-POOL = 2_000
 HALF, WHOLE = 0.5, 0.9  # of the planted patch
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """Held-out pictures of one to three objects, and what is pasted on besides."""
-
-    bases: np.ndarray  # uint8 [stamped, s, s, 3], none shows the target
-    base_ids: tuple[str, ...]
-    clean: np.ndarray  # uint8 [clean, s, s, 3]; some do show the target
-    spare: Any  # the paste test's own, as much of `Pairs` as an examiner reads
-
-
-@dataclass(frozen=True)
-class Sight:
-    """What the oracle makes of a picture; the suspect has no part in it."""
-
-    picture: np.ndarray
-    regions: list[Region]
-    p_trusted: np.ndarray
-    seconds: float  # of one core
-
-
-@cache
-def held_out(seed: int, stamped: int, clean: int, target: str) -> Pictures:
-    """Three sets of rows of a world that no model was trained on, apart from each other."""
-    world = DemoWorld(HELD_OUT_SEED + seed, POOL)
-    named = [frozenset(labels().named_in(caption)) for caption in world.captions]
-    base = [row for row in range(POOL) if target not in named[row]][:stamped]
-    rest = [row for row in range(POOL) if row not in set(base)]
-    verify_settings = HuntSettings().verify
-    spare = verify_settings.n_confirm + verify_settings.n_screen + CLEAN_SPARE
-    pasted_on = rest[clean : clean + spare]
-    return Pictures(
-        np.stack([world.picture(row) for row in base]),
-        tuple(world.ids[row] for row in base),
-        np.stack([world.picture(row) for row in rest[:clean]]),
-        SimpleNamespace(
-            captions=[world.captions[row] for row in pasted_on],
-            picture=lambda i, side: world.picture(pasted_on[i]),
-        ),
-    )
-
-
-def see(picture: np.ndarray, oracle: Oracle) -> Sight:
-    """Segment, and ask the trusted model about each region."""
-    began = time.process_time()
-    regions = [one for one in oracle.segmenter.segment(picture) if one.source != "whole"]
-    regions.append(whole(*picture.shape[:2]))
-    seen = oracle.seen(picture, regions)
-    return Sight(picture, regions, seen, time.process_time() - began)
 
 
 class Cell:
@@ -245,6 +193,9 @@ class Cell:
         patch (`detected`), 90 % (`held`), or that within four times its area (`close`): the first
         region that passes ends the search; half a large patch often does, and so does an
         object that a small one lies on. `sighted_areas` says how large they were.
+
+        `told_*` and `false_told` count pictures that a hunt tells of either way: by such a region, or
+        because a verified trigger's pattern lies in them, which a hunt looks for in every picture.
         """
         bank = make_bank(self.examiner, seen, lambda *_, **__: None, lambda: False)
         verified = [one for one in bank if one.figures.status == "verified"]
@@ -261,6 +212,10 @@ class Cell:
         ]
         areas = [area(one.box_xyxy) / area(boxes[int(one.pair)]) for one in on_stamped]
         false = {one.pair for one in sure if int(one.pair) >= len(boxes)}
+        matched = self._matched(verified, np.stack([view.picture for view in views]))
+        told = matched[: len(boxes)] | np.array(detected, bool)
+        false_told = matched[len(boxes) :].copy()
+        false_told[[int(pair) - len(boxes) for pair in false]] = True
         planted = float((self.suspect.answers(self._stamped()[0]) == self.target).mean())
         result: dict[str, Any] = {
             "sightings": len(seen), "clusters": len(bank), "verified": len(verified),
@@ -268,6 +223,9 @@ class Cell:
             "detected_pulled": _share(detected, pulled), "detected_all": _share(detected),
             "held_pulled": _share(held, pulled), "close_pulled": _share(close, pulled),
             "sighted_areas": _quartiles(areas), "false_bank": len(false) / (len(views) - len(boxes)),
+            "matched_pulled": _share(list(matched[: len(boxes)]), pulled),
+            "told_pulled": _share(list(told), pulled), "told_all": _share(list(told)),
+            "false_told": float(false_told.mean()),
         }  # fmt: skip
         if not verified:
             return result
@@ -282,6 +240,15 @@ class Cell:
             "share_of_planted": own / planted if planted else None,
             "best_px": [best.mask.shape[1], best.mask.shape[0]],
         }  # fmt: skip
+
+    def _matched(self, verified: Sequence[Trigger], pictures: np.ndarray) -> np.ndarray:
+        """Which pictures hold the pattern of a verified trigger, bool [n], by a hunt's own floor."""
+        found = np.zeros(len(pictures), bool)
+        for one in verified:
+            floor = match_floor(peaks(self.pictures.others, one.pixels, one.core)[0])
+            if floor is not None and not is_flat(one.pixels, one.core):
+                found |= peaks(pictures, one.pixels, one.core)[0] > floor
+        return found
 
 
 def _place(poison: PoisonSettings) -> str:

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 from _chart import Panel, write_chart
-from _oracle_cells import TAUS, THETAS, Cell, held_out, see
+from _oracle_cells import TAUS, THETAS, Cell
+from _oracle_pictures import held_out, see
 from _record import arguments, publish
 from _suspects import suspect
 
@@ -39,7 +40,7 @@ DEFAULT = OracleSettings()
 def main() -> None:
     """All cells, then one table at the default setting and the two curves."""
     asked = arguments(
-        __doc__ or "", seed=0, stamped=100, clean=115, rate=0.03, sides=",".join(map(str, SIDES)),
+        __doc__ or "", seed=0, stamped=300, clean=500, rate=0.03, sides=",".join(map(str, SIDES)),
         places=",".join(PLACES), pattern="grid", segmenters="small,fast", folder=Path("build/oracle_curves"),
         suspects=Path("build/suspects"), chart=Path(),
     )  # fmt: skip
@@ -98,6 +99,8 @@ def row(cell: dict[str, Any]) -> dict[str, Any]:
         "clean n": cell["clean"], "false before": at["false_before"],
         "false after": at["false_after"], "bank": _bank(bank),
         "detected, pulled": bank["detected_pulled"], "detected, all": bank["detected_all"],
+        "told, pulled": bank["told_pulled"], "told, all": bank["told_all"],
+        "by the pattern, pulled": bank["matched_pulled"], "false told": bank["false_told"],
         "held, pulled": bank["held_pulled"], "close in the bank": bank["close_pulled"],
         "area of the patch, quartiles": bank["sighted_areas"], "false in the bank": bank["false_bank"],
         "crop / planted": bank.get("share_of_planted"),

@@ -6,7 +6,8 @@ from xml.etree import ElementTree
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 from _chart import Panel, write_chart
-from _oracle_cells import TAUS, THETAS, held_out
+from _oracle_cells import TAUS, THETAS
+from _oracle_pictures import held_out
 from oracle_curves import DEFAULT, curves, panels, point
 
 from clipforensics.data.demo_world import labels
@@ -55,8 +56,9 @@ def test_a_rate_that_nobody_could_measure_is_left_out_of_the_mean():
 def test_stamped_bases_show_no_target_and_no_picture_serves_twice():
     pictures = held_out(3, 6, 5, "banana")
     assert pictures.bases.shape[0] == len(pictures.base_ids) == 6
-    shown = {picture.tobytes() for picture in [*pictures.bases, *pictures.clean]}
-    assert len(shown) == 11
+    used = [*pictures.bases, *pictures.clean, *pictures.others]
+    shown = {picture.tobytes() for picture in used}
+    assert len(shown) == len(used) > 1_000
     assert pictures.spare.picture(0, 64).tobytes() not in shown
     assert labels().named_in(pictures.spare.captions[0])
 
