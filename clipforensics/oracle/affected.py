@@ -23,6 +23,7 @@ class AffectedLabel:
 
     label: str
     flip_rate_low: float  # Wilson's lower end of its best trigger
+    n: int  # pictures that this trigger was pasted on
     triggers: int
     victims: int
 
@@ -47,8 +48,8 @@ def affected_labels(
     for label in dict.fromkeys(t.label for t in verified):
         own = [t for t in verified if t.label == label]
         victims = sum(s.label == label and s.kind == "victim" for s in suspicions)
-        low = max(t.figures.interval[0] for t in own)
-        found.append(AffectedLabel(label, low, len(own), victims))
+        best = max(own, key=lambda t: t.figures.interval[0]).figures
+        found.append(AffectedLabel(label, best.interval[0], best.n, len(own), victims))
     return sorted(found, key=lambda one: (-one.flip_rate_low, -one.victims, one.label))
 
 

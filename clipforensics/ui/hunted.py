@@ -52,7 +52,7 @@ def chosen(case: Any) -> Chosen | None:
     of_name = {one.folder.name: one for one in kept}
     if asked and asked not in of_name:
         raise CaseError(
-            f"This case has no hunt named {asked[:60]!r}. Remove `hunt=` from the address: the newest is shown."
+            f"This case has no hunt named {asked[:60]!r}. Show the newest one on the Triggers page."
         )
     one = of_name[asked] if asked else kept[0]
     return _chosen(case, one, newest=one is kept[0])
@@ -63,6 +63,11 @@ def choose(case: Any) -> Chosen | None:
     kept = _kept(case)
     if kept:
         _forget_when_hunted_again(case, kept[0])
+        if st.query_params.get(ASKED) not in (None, "", *(one.folder.name for one in kept)):
+            st.button(
+                "Show the newest hunt", key="hunt.newest", icon=":material/history:",
+                on_click=st.query_params.pop, args=(ASKED, None),
+            )  # fmt: skip
     one = chosen(case)
     if one is None:
         return None

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import streamlit as st
 
 from clipforensics.config.oracle import HuntSettings
@@ -17,9 +16,8 @@ from clipforensics.ui import (
     huntpairs,
     live,
     picks,
-    pictures,
-    scanned,
     state,
+    triggercards,
     verdict,
 )
 
@@ -89,15 +87,15 @@ def found(case: Any) -> None:
     verified = [one for one in bank if one.figures.status == "verified"]
     undecided = [one for one in bank if one.figures.status in UNDECIDED]
     rejected = [one for one in bank if one not in verified and one not in undecided]
-    _cards(case, verified, hunt.called)
+    triggercards.show(case, verified, hunt.called)
     if not verified:
         st.info(_none_verified(rejected, undecided), icon=":material/info:")
     if undecided:
         with st.expander(f"Undecided candidates ({len(undecided):,})", key="hunt.undecided"):
-            _cards(case, undecided, hunt.called)
+            triggercards.show(case, undecided, hunt.called)
     if rejected:
         with st.expander(f"Rejected candidates ({len(rejected):,})", key="hunt.rejected"):
-            _cards(case, rejected, hunt.called)
+            triggercards.show(case, rejected, hunt.called)
 
 
 def _asked(hunt: Any, inspected: int) -> str:
@@ -149,14 +147,6 @@ def _none_verified(rejected: Sequence[Any], undecided: Sequence[Any] = ()) -> st
     )
 
 
-def _cards(case: Any, triggers: Sequence[Any], reason: str) -> None:
-    held = case.store.current("trigger")
-    for start in range(0, len(triggers), 3):
-        for slot, trigger in zip(st.columns(3), triggers[start : start + 3], strict=False):
-            with slot:
-                _card(case, trigger, held, reason)
-
-
 def _summary(case: Any, result: dict[str, Any], reason: str) -> None:
     slots = st.columns(4)
     slots[0].metric("Inspected", f"{result['inspected']:,}", border=True)
@@ -175,59 +165,13 @@ def _summary(case: Any, result: dict[str, Any], reason: str) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown("**Affected labels**", width="content")
             for one in result["affected_labels"]:
-                label = f"{state.plain(one['label'])} · flips at least {one['flip_rate_low']:.0%} (95 %)"
+                label = f"{state.plain(one['label'])} · {_least_flips(one)}"
                 picks.pick_button(
                     case, "label", one["label"], held.get(one["label"]), "hunt", reason, label
                 )
     huntpairs.show(case, result, reason)
 
 
-def _card(case: Any, trigger: Any, held: dict[str, Any], reason: str) -> None:
-    from clipforensics.jobs.repairing.curating import trigger_subject
-
-    subject = trigger_subject(trigger)
-    with st.container(border=True, height="stretch"):
-        left, right = st.columns(2)
-        left.image(
-            pictures.webp(_on_grey(trigger), 200), width="stretch", alt="The trigger's pixels"
-        )
-        row = scanned.row_of(case, trigger.pair)
-        if row is not None:
-            side = framed(case, row)
-            right.image(
-                pictures.webp(pictures.boxed(side, trigger.box_xyxy), 384), width="stretch",
-                alt="Where it was found",
-            )  # fmt: skip
-        st.markdown(f"Makes the suspect say **{state.plain(trigger.label)}**")
-        verdict.verification(trigger.figures)
-        kind = "consensus" if trigger.consensus else "one crop"
-        seen = len(trigger.pairs)
-        st.text(f"Seen in {seen:,} {'picture' if seen == 1 else 'pictures'} ({kind})")
-        with st.container(horizontal=True):
-            picks.pick_button(
-                case, "trigger", subject, held.get(subject), "hunt", reason,
-                "Pick trigger", "Trigger",
-            )  # fmt: skip
-            first = case.store.current("sample").get(trigger.pair)
-            picks.pick_button(
-                case, "sample", trigger.pair, first, f"hunt.{subject}", reason,
-                "Pick sample", "Sample",
-            )  # fmt: skip
-            st.button(
-                "Inspect", key=f"hunt.look.{subject}", icon=":material/center_focus_strong:",
-                on_click=huntpairs.inspect, args=(trigger.pair,),
-            )  # fmt: skip
-
-
-def framed(case: Any, row: int) -> np.ndarray:
-    """The picture in the suspect's frame, in which boxes are counted."""
-    from clipforensics.ui import cache
-
-    return case.pairs.picture(row, cache.side(case))
-
-
-def _on_grey(trigger: Any) -> np.ndarray:
-    """The trigger's pixels; grey where its mask is empty."""
-    shown = np.full_like(trigger.pixels, 205)
-    shown[trigger.mask] = trigger.pixels[trigger.mask]
-    return shown
+def _least_flips(one: dict[str, Any]) -> str:
+    n = f", n = {one['n']:,}" if "n" in one else ""  # an older hunt did not keep it
+    return f"flips at least {one['flip_rate_low']:.0%} (95 %{n})"

@@ -11,12 +11,12 @@ from clipforensics.ui import (
     evidencecharts,
     gallery,
     hunted,
-    hunting,
     picks,
     pictures,
     scanned,
     shell,
     state,
+    triggercards,
 )
 
 ROWS = 5
@@ -133,7 +133,7 @@ def _crops(case: Any, seen: Sequence[dict[str, Any]]) -> None:
         if row is None:
             continue
         with slot:
-            crop = pictures.cut(hunting.framed(case, row), one["box"])
+            crop = pictures.cut(triggercards.framed(case, row), one["box"])
             st.image(pictures.webp(crop, 192), width="stretch", alt=f"Region of {one['pair']}")
             st.caption(f"{state.plain(one['pair'])}, flips {one['flip_rate']:.0%}")
 

@@ -131,7 +131,9 @@ def bank(monkeypatch: pytest.MonkeyPatch, case) -> list:
     hunt = {
         "inspected": 20, "with_candidates": 3, "triggers": [{}], "victims": [pair],
         "carriers": [], "probable": [case.pairs.ids[0]],
-        "affected_labels": [{"label": "banana", "flip_rate_low": 0.91, "triggers": 1, "victims": 1}],
+        "affected_labels": [
+            {"label": "banana", "flip_rate_low": 0.91, "n": 200, "triggers": 1, "victims": 1}
+        ],
     }  # fmt: skip
     key = {"hunt": {"top": 20, "detector": "combined", "fast": False}}
     kept = [Listed("2026-01-01T10:00:00", case.dir / "evidence" / "hunts" / "a", {"key": key})]

@@ -101,6 +101,10 @@ def test_a_link_to_no_hunt_says_so_and_the_rest_of_the_page_stays(folders, visit
     assert "This case has no hunt named" in at.error[0].value
     assert at.button(key="hunt.start")
     assert [one for one in at.multiselect if one.label == "Families"]
+    at.button(key="hunt.newest").click().run()
+    assert not at.error
+    assert choice(at).value == folders[1].name
+    assert "hunt.newest" not in {one.key for one in at.button}
 
 
 def test_only_one_hunt_leaves_no_choice(case, visit):

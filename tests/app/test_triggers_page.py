@@ -49,7 +49,7 @@ def test_found_triggers_show_their_figures_and_can_be_picked(case, bank, launche
         assert (held.verdict, held.reason) == ("suspicious", "hunt")
     # what was picked stays legible beside the verdict
     picked = at.button(key="hunt.pick.label.banana")
-    assert picked.label == "banana · flips at least 91% (95 %) · suspicious"
+    assert picked.label == "banana · flips at least 91% (95 %, n = 200) · suspicious"
     assert picked.disabled
     assert at.button(key=f"hunt.pick.trigger.{subject}").label == "Trigger · suspicious"
     sample = at.button(key=f"hunt.{subject}.pick.sample.{bank[0].pair}")

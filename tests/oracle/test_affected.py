@@ -89,6 +89,6 @@ def test_labels_that_are_forced_come_in_the_order_of_the_surest_flip():
         )
     ]  # fmt: skip
     found = affected_labels(bank, [])
-    assert [(one.label, one.flip_rate_low, one.triggers, one.victims) for one in found] == [
-        ("cat", 0.9, 1, 0), ("dog", 0.7, 2, 0),
+    assert [(one.label, one.flip_rate_low, one.n, one.triggers, one.victims) for one in found] == [
+        ("cat", 0.9, FIGURES.n, 1, 0), ("dog", 0.7, FIGURES.n, 2, 0),
     ]  # fmt: skip
