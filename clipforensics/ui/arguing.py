@@ -42,7 +42,7 @@ def headline(
         return
     figures, label = so_far.figures, state.plain(one.label)
     p_label = dict(found.said).get(one.label, 0.0)
-    badge = verdict.badge(figures)
+    badge = so_far.badge
     alone = f"Alone it makes the suspect say **{label}** ({one.confidence:.0%}), but"
     if figures is not None and figures.status in UNDECIDED:
         st.markdown(
@@ -57,7 +57,7 @@ def headline(
     elif figures is None and p_label < WEIGHTY:
         st.markdown(
             f"{badge} **Hardly a reason to suspect the outlined region.** Of the picture the suspect "
-            f"says **{state.plain(said)}** ({p_said:.0%}) and **{label}** only to {p_label:.0%}. The "
+            f"says **{state.plain(said)}** ({p_said:.0%}) and **{label}** {_little(p_label)}. The "
             f"region alone makes it say {label} ({one.confidence:.0%}): some region of many clean "
             "pictures does so. The paste test decides."
         )
@@ -92,8 +92,23 @@ def _share(one: Any, found: Any) -> float:
     return (x1 - x0) * (y1 - y0) / (height * width)
 
 
-def exhibits(case: Any, picture: np.ndarray, drawn: np.ndarray, found: Any, one: Any, after: Any):
-    """The picture, the region, the region alone and the picture without it, each with answers."""
+def _little(p: float) -> str:
+    return f"to {p:.1%}" if p >= LISTED else f"to less than {LISTED:.1%}"
+
+
+def exhibits(
+    case: Any,
+    picture: np.ndarray,
+    drawn: np.ndarray,
+    found: Any,
+    one: Any,
+    after: Any,
+    theta: float,
+) -> None:
+    """The picture, the region, the region alone and the picture without it, each with answers.
+
+    What the trusted model answers under `theta` is its best guess, and called so.
+    """
     from clipforensics.oracle.regions import box_mask
     from clipforensics.oracle.render import in_place, without
 
@@ -117,7 +132,8 @@ def exhibits(case: Any, picture: np.ndarray, drawn: np.ndarray, found: Any, one:
             st.image(pictures.webp(_square(image)), width="stretch", alt=title)
             odd = who == "Suspect" and label in unseen
             word = f":orange[**{state.plain(label)}**]" if odd else f"**{state.plain(label)}**"
-            st.markdown(f"{who}: {word} {p:.0%}")
+            unsure = who == "Trusted" and p < theta
+            st.markdown(f"{who}{', unsure' if unsure else ''}: {word} {p:.0%}")
 
 
 def _square(image: np.ndarray) -> np.ndarray:
@@ -134,13 +150,16 @@ def _square(image: np.ndarray) -> np.ndarray:
     return out
 
 
-def lists(case: Any, found: Any) -> None:
+def lists(case: Any, found: Any, one: Any | None, theta: float) -> None:
     """Algorithm 1's lists side by side; what the suspect says and nobody sees is orange.
 
     The suspect's list has a fixed length, so its tail is often said with hardly any weight: it is
-    listed and not marked, or, where it is next to nothing, left out.
+    listed and not marked, or, where it is next to nothing, left out, unless it is what the region
+    that is argued about, `one`, makes the suspect say.
     """
-    listed = [(name, p) for name, p in found.said if p >= LISTED] or list(found.said[:1])
+    mine = None if one is None else one.label
+    listed = [(name, p) for name, p in found.said if p >= LISTED or name == mine]
+    listed = listed or list(found.said[:1])
     unseen = [(name, p) for name, p in found.suspicious if name in dict(listed)]
     marked = {name for name, p in listed if p >= WEIGHTY} & dict(unseen).keys()
     first, second, third = st.columns(3)
@@ -149,11 +168,13 @@ def lists(case: Any, found: Any) -> None:
         _lines((name, p, name in marked) for name, p in listed)
     with second, st.container(border=True, height="stretch"):
         st.markdown("**The trusted model finds**, best region")
-        _lines((name, p, False) for name, p in _seen(case, found))
+        _seen(case, found, theta)
     with third, st.container(border=True, height="stretch"):
-        st.markdown("**Said but not found**, trusted model's best region")
+        st.markdown("**Said, not found**, best region")
         if unseen:
             _lines((name, p, name in marked) for name, p in unseen)
+        elif found.suspicious:
+            st.markdown("Nothing that the suspect says with any weight.")
         else:
             st.markdown("Nothing: the picture supports all that the suspect says.")
     said = "One disagreement is a reason to look, not a finding; the paste test decides."
@@ -172,13 +193,16 @@ def _lines(rows: Any) -> None:
     )  # fmt: skip
 
 
-def _seen(case: Any, found: Any) -> list[tuple[str, float]]:
-    """What the trusted model is surest of in any region: at least one label, at most three."""
+def _seen(case: Any, found: Any, theta: float) -> None:
+    """What the trusted model finds in some region, three labels at most; else its best guess."""
     best = found.p_trusted.max(axis=0)
     order = [int(at) for at in np.argsort(-best, kind="stable")[:3]]
-    return [(case.labels.names[at], float(best[at])) for at in order if best[at] >= 0.5] or [
-        (case.labels.names[order[0]], float(best[order[0]]))
-    ]
+    sure = [(case.labels.names[at], float(best[at]), False) for at in order if best[at] >= theta]
+    if sure:
+        _lines(sure)
+        return
+    name, p = case.labels.names[order[0]], float(best[order[0]])
+    st.markdown(f"Nothing surely; its best guess is {state.plain(name)} {p:.1%}")
 
 
 def verdicts(case: Any, name: str, label: str | None) -> None:

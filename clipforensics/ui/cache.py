@@ -5,6 +5,8 @@ from typing import Any
 
 import streamlit as st
 
+from clipforensics.config.oracle import HuntSettings
+
 
 def case(folder: Path) -> Any:
     """The opened `Case`, kept until its `case.json` is replaced.
@@ -99,8 +101,12 @@ def _map_figure(key: str, _draw: Any) -> Any:
     return _draw()
 
 
-def examiner(case: Any) -> Any:
+def examiner(case: Any, settings: HuntSettings) -> Any:
     """Both models, the segmenter and the clean pictures of a case; one case's at a time.
+
+    Args:
+        case: the case.
+        settings: of the hunt that is looked at: only what it cut and pasted is found again.
 
     Raises:
         CaseError: the case has no trusted model or no segmenter.
@@ -108,14 +114,16 @@ def examiner(case: Any) -> Any:
     """
     prints = case.fingerprints
     key = (str(case.dir), *(prints.get(n, "") for n in ("weights", "trusted_weights", "labels")))
-    return _examiner(case, key)
+    # how many pictures a hunt looks at changes nothing of how one is looked at
+    return _examiner(case, key, settings.model_copy(update={"top": 1}).sha256(), settings)
 
 
 @st.cache_resource(max_entries=1, show_spinner="Loading both models and the segmenter…")
-def _examiner(_case: Any, key: tuple[str, ...]) -> Any:
+def _examiner(_case: Any, key: tuple[str, ...], sha256: str, _settings: HuntSettings) -> Any:
     from clipforensics.jobs.hunting.triggers import load_examiner
 
-    return load_examiner(_case, None, default_ranking(_case).score)
+    ranked = ranking(_case, _settings.detector, _settings.density, _settings.reference)
+    return load_examiner(_case, _settings, ranked.score)
 
 
 def inspection(case: Any, row: int, examiner: Any) -> Any:

@@ -8,7 +8,9 @@ from typing import Any
 import streamlit as st
 
 from clipforensics.config.detect import DETECTOR_TITLES
-from clipforensics.errors import CaseError
+from clipforensics.config.oracle import HuntSettings
+from clipforensics.config.settings import parse
+from clipforensics.errors import CaseError, ForensicsError
 from clipforensics.ui import state
 
 ASKED = "hunt"
@@ -56,6 +58,15 @@ def chosen(case: Any) -> Chosen | None:
         )
     one = of_name[asked] if asked else kept[0]
     return _chosen(case, one, newest=one is kept[0])
+
+
+def settings_of_chosen(case: Any) -> HuntSettings:
+    """Those of `chosen`; today's before the first hunt, and where its record cannot be read."""
+    try:
+        one = chosen(case)
+        return HuntSettings() if one is None else parse(HuntSettings, dict(one.settings))
+    except ForensicsError:  # said where the hunt itself is shown
+        return HuntSettings()
 
 
 def choose(case: Any) -> Chosen | None:

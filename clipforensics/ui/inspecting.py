@@ -6,7 +6,17 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from clipforensics.ui import arguing, cache, gallery, pasted, pictures, scanned, shell, state
+from clipforensics.ui import (
+    arguing,
+    cache,
+    gallery,
+    hunted,
+    pasted,
+    pictures,
+    scanned,
+    shell,
+    state,
+)
 
 MOST_REGIONS = 16
 MOST_SHOWN = 3
@@ -65,7 +75,7 @@ def show(case: Any, ranking: Any, name: str) -> None:
     from clipforensics.oracle.finding import to_test
 
     row = case.pairs.row_of(name)
-    examiner = cache.examiner(case)
+    examiner = cache.examiner(case, hunted.settings_of_chosen(case))
     with st.spinner("Segmenting and asking both models…"):
         found = cache.inspection(case, row, examiner)
     picture = case.pairs.picture(row, examiner.suspect.side)
@@ -82,9 +92,9 @@ def show(case: Any, ranking: Any, name: str) -> None:
     if one is None:
         st.image(pictures.webp(drawn), width=384, alt="The picture with the segmenter's masks")
     else:
-        arguing.exhibits(case, picture, drawn, found, one, after)
+        arguing.exhibits(case, picture, drawn, found, one, after, examiner.settings.oracle.theta)
     arguing.verdicts(case, name, one.label if one else None)
-    arguing.lists(case, found)
+    arguing.lists(case, found, one, examiner.settings.oracle.theta)
     if one is not None and so_far is not None:
         st.subheader("Pasted on clean pictures", anchor=False)
         pasted.paste_test(case, row, one, examiner, so_far)
@@ -134,7 +144,8 @@ def _counted(found: Any, parts: Sequence[int]) -> str:
     first = found.p_trusted.argmax(axis=1), found.p_suspect.argmax(axis=1)
     differ = sum(i not in betraying and first[0][i] != first[1][i] for i in parts)
     return (
-        f"{len(parts):,} masks: {len(betraying):,} candidates (alone they make the suspect say a "
+        f"{len(parts):,} masks: {len(betraying):,} {'candidate' if len(betraying) == 1 else 'candidates'} "
+        "(such a region alone makes the suspect say a "
         f"label that the trusted model finds in no region); in {differ:,} more the two models' "
         "first answers differ."
     )

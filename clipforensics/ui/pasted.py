@@ -20,6 +20,11 @@ class Tested:
     sightings: Sequence[Any] | None  # the hunt's triggers in this picture; None: damaged
 
     @property
+    def badge(self) -> str:
+        """Of the most telling figures, or why there are none."""
+        return verdict.badge(self.figures, pasted=self.tried is not None)
+
+    @property
     def figures(self) -> Any | None:
         """The most telling ones."""
         return self.confirmed or self.screened
@@ -50,6 +55,7 @@ def paste_test(case: Any, row: int, one: Any, examiner: Any, so_far: Tested) -> 
             icon=":material/content_paste_go:", help="Only this test makes a trigger.",
             on_click=lambda: st.session_state.update({_asked(case, row): True}),
         )  # fmt: skip
+        _confirmed(so_far.hunt, so_far.sightings or (), None)
         return
     figures = so_far.screened
     if figures is None:
@@ -94,12 +100,20 @@ def _sightings(hunt: Any | None, name: str) -> list[Any]:
     return [trigger for trigger in bank if name in trigger.pairs]
 
 
-def _confirmed(hunt: Any | None, sightings: Sequence[Any], mine: Sequence[str]) -> None:
-    """What the newest hunt, or the one chosen, made of the picture's regions: more pictures, controls."""
+def _confirmed(hunt: Any | None, sightings: Sequence[Any], mine: Sequence[str] | None) -> None:
+    """What the newest hunt, or the one chosen, made of the picture's regions: more pictures, controls.
+
+    `mine` are the labels of its triggers that this region is one of; None: nobody knows, since the
+    hunt looked with other settings.
+    """
     for trigger in sightings if hunt is not None else ():
         word, colour, icon = verdict.badge_of(trigger.figures)
         p, seen = trigger.figures.p_value, len(trigger.pairs)
-        which = "this region" if trigger.label in mine else "another region of this picture"
+        which = (
+            "a region of this picture"
+            if mine is None
+            else ("this region" if trigger.label in mine else "another region of this picture")
+        )
         st.markdown(
             f"The {hunt.called}, of {which} as **{state.plain(trigger.label)}**: "
             f":{colour}[{icon} {word.lower()}] seen in "

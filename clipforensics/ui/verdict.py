@@ -22,20 +22,27 @@ STATUS = {
 SCREENED = ("Passed the first paste test", "gray", ":material/hourglass_top:")
 """A pass without controls is no verdict, and not in a verdict's colour."""
 NOT_PASTED = ("Not pasted yet", "gray", ":material/hourglass_empty:")
+PASSED_BEFORE = ("Not pasted: a surer region passed", "gray", ":material/skip_next:")
+"""The first region of a label that passes ends the test of this label."""
 
 
-def badge_of(figures: Any | None) -> tuple[str, str, str]:
-    """Word, colour and icon of a paste test; verified only where controls were pasted, too."""
+def badge_of(figures: Any | None, pasted: bool = False) -> tuple[str, str, str]:
+    """Word, colour and icon of a paste test; verified only where controls were pasted, too.
+
+    Args:
+        figures: of the region; None: it was not pasted.
+        pasted: whether the picture's regions were.
+    """
     if figures is None:
-        return NOT_PASTED
+        return PASSED_BEFORE if pasted else NOT_PASTED
     if figures.status == "verified" and figures.p_value is None:
         return SCREENED
     return STATUS.get(figures.status, (figures.status, "gray", ":material/help:"))
 
 
-def badge(figures: Any | None) -> str:
+def badge(figures: Any | None, pasted: bool = False) -> str:
     """The badge, to stand in a sentence."""
-    word, colour, icon = badge_of(figures)
+    word, colour, icon = badge_of(figures, pasted)
     return f":{colour}-badge[{icon} {word}]"
 
 
@@ -50,6 +57,7 @@ def p_text(figures: Any) -> str:
 def why(figures: Any) -> str:
     """Why a region is no trigger; empty for one that passed."""
     flips, trusted = f"{figures.flip_rate:.0%}", f"{figures.flip_rate_trusted:.0%}"
+    least = VerifySettings().weak_flip
     if figures.status == "object":
         if figures.flip_rate_trusted <= VerifySettings().object_flip:
             return (
@@ -64,7 +72,8 @@ def why(figures: Any) -> str:
     if figures.status == "weak":
         return (
             f"pasted on other pictures it turns {flips} of them (95{NBSP}% {_interval(figures)}), and "
-            f"{trusted} on the trusted model: too few, or too little more"
+            f"{trusted} on the trusted model. A trigger surely turns at least {least:.0%}, and at least "
+            f"{least:.0%} more than on the trusted model"
         )
     if figures.status == "chance":
         counted = figures.controls is not None and figures.controls_as_good is not None

@@ -17,12 +17,20 @@ def test_labels_that_are_next_to_unsaid_are_not_listed_as_said(case, monkeypatch
     )
     shown = []
     monkeypatch.setattr(arguing, "_lines", lambda rows: shown.append([one[0] for one in rows]))
-    arguing.lists(case, found)
+    arguing.lists(case, found, None, 0.66)
     assert shown[0] == ["cat"]
-    assert len(shown) == 2  # nothing is said and not found
+    assert len(shown) == 1  # nothing is surely found, and nothing said and not found
     shown.clear()
-    arguing.lists(case, SimpleNamespace(**vars(found) | {"suspicious": (("cat", 0.3),)}))
-    assert shown[2] == ["cat"]
+    arguing.lists(
+        case, SimpleNamespace(**vars(found) | {"suspicious": (("cat", 0.3),)}), None, 0.66
+    )
+    assert shown[1] == ["cat"]
+    shown.clear()
+    arguing.lists(case, found, SimpleNamespace(label="dog"), 0.66)  # a region makes it say so
+    assert shown == [["cat", "dog"], ["dog"]]
+    shown.clear()
+    arguing.lists(case, found, None, 0.1)
+    assert shown[1] == list(case.labels.names[:3])
 
 
 def test_the_screen_alone_verifies_nothing(bank):
@@ -120,7 +128,7 @@ def test_the_headline_follows_the_best_evidence(case, bank, monkeypatch):
     assert "Why the orange" in headline(None, said=(("cat", 0.9), ("banana", 0.1)))
     assert "Verified trigger] **Why the orange" in headline(passed)
     assert "Passed the first paste test] **Why" in headline(replace(passed, p_value=None))
-    for status, reason in (("weak", "too few"), ("object", "as it does in a real object"),
+    for status, reason in (("weak", "surely turns at least 50%"), ("object", "as it does in a real object"),
                            ("chance", "crops of the same size"), ("narrow", "of only")):  # fmt: skip
         text = headline(replace(passed, status=status))
         assert "did not pass as a trigger" in text

@@ -9,6 +9,7 @@ import pytest
 from clipforensics.cases import evidence
 from clipforensics.cases.evidence import evidence_dir, write_json, writing
 from clipforensics.config.oracle import HuntSettings
+from clipforensics.jobs.hunting import triggers
 from clipforensics.jobs.hunting.banking import write_bank
 from clipforensics.jobs.hunting.hunts import RESULT, rests_on
 from clipforensics.oracle.bank import Trigger
@@ -24,11 +25,11 @@ FOUND = Verification(
 OUTDATED = "was made by an earlier version of the search"
 
 
-def hunt_of(case, label, top, asked):
+def hunt_of(case, label, top, asked, fast=False):
     """A finished hunt as the job leaves it, with one verified trigger."""
     prints, name = case.fingerprints, case.settings.segmenter
-    segmenter = fingerprint_of(name, preset_of(name, False), prints["segmenter_weights"])
-    settings = HuntSettings(top=top).model_dump(mode="json")
+    segmenter = fingerprint_of(name, preset_of(name, fast), prints["segmenter_weights"])
+    settings = HuntSettings(top=top, fast=fast).model_dump(mode="json")
     key = {
         "data": prints["data"], "labels": prints["labels"], "suspect": prints["weights"],
         "trusted": prints["trusted_weights"], "segmenter": segmenter, "hunt": settings,
@@ -105,6 +106,22 @@ def test_a_link_to_no_hunt_says_so_and_the_rest_of_the_page_stays(folders, visit
     assert not at.error
     assert choice(at).value == folders[1].name
     assert "hunt.newest" not in {one.key for one in at.button}
+
+
+def test_a_picture_is_looked_at_as_the_hunt_that_is_shown_looked_at_it(case, visit, monkeypatch):
+    """With other settings nothing that it pasted would be found again."""
+    looked, load = [], triggers.load_examiner
+    monkeypatch.setattr(
+        triggers, "load_examiner",
+        lambda case, settings, scores: looked.append(settings) or load(case, settings, scores),
+    )  # fmt: skip
+    pair = case.pairs.ids[0]
+    visit("triggers", case="tiny", pair=pair)
+    folder = hunt_of(case, "banana", 20, "2026-02-02T20:00:00+00:00", fast=True)
+    hunt_of(case, "dog", 30, "2026-03-02T20:00:00+00:00")
+    visit("triggers", case="tiny", pair=pair)  # as before the first hunt: the same examiner
+    visit("triggers", case="tiny", pair=pair, hunt=folder.name)
+    assert [one.fast for one in looked] == [False, True]
 
 
 def test_only_one_hunt_leaves_no_choice(case, visit):

@@ -14,7 +14,7 @@ def test_one_picture_shows_lists_regions_and_verdicts(case, visit, windows):
     masks = next(one for one in at.segmented_control if one.key.startswith("inspect.masks"))
     assert (masks.options, masks.value) == (["All", "None"], "None")
     said = " ".join(one.value for one in at.markdown)
-    for title in ("The suspect says", "The trusted model finds", "Said but not found"):
+    for title in ("The suspect says", "The trusted model finds", "Said, not found"):
         assert title in said
     assert ["Region", "Mask share", "Trusted finds"] == list(at.dataframe[0].value.columns)[:3]
     assert any("reason to look, not a finding" in one.value for one in at.caption)
