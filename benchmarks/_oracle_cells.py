@@ -44,7 +44,9 @@ class Cell:
         self.target = labels().index(poison.target)
         case = cast(Case, SimpleNamespace(pairs=pictures.spare, labels=labels()))
         rows = tuple(range(len(pictures.spare.captions)))
-        self.examiner = Examiner(case, HuntSettings(), self.suspect, oracle, rows, np.array(rows))
+        self.examiner = Examiner(
+            case, HuntSettings(), self.suspect, oracle, rows, np.array(rows), np.empty(0, np.int64)
+        )
         self.pastes: dict[tuple[int, str, Box], Verification] = {}
         self.paste_seconds = 0.0
 

@@ -12,6 +12,7 @@ import typer
 from typer.exceptions import Abort, Exit, TyperException
 
 from clipforensics.cli import bench, calibrate, cases, invert, pairs, repair, score, triggers
+from clipforensics.cli.output import printable
 from clipforensics.errors import ForensicsError
 
 STOPPED = 130
@@ -72,5 +73,5 @@ def _text(problem: Exception) -> str:
 
 
 def _complain(text: str) -> int:
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(printable(text) + "\n")
     return 2

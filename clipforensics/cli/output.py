@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
@@ -21,7 +22,19 @@ def answer(result: Mapping[str, Any], as_json: bool) -> None:
         return
     width = max(map(len, result), default=0)
     for name, value in result.items():
-        sys.stdout.write(f"{name:<{width}}  {_readable(value)}\n")
+        sys.stdout.write(f"{printable(name):<{width}}  {_readable(value)}\n")
+
+
+def printable(text: str) -> str:
+    """Text with every control, format and private sign escaped: labels and ids are the attacker's.
+
+    Printed raw they could move the cursor, rename the window, or turn what stands after them around.
+    """
+    return "".join(
+        one if one == "\n" or unicodedata.category(one)[0] != "C"
+        else one.encode("unicode_escape").decode()
+        for one in text
+    )  # fmt: skip
 
 
 def change(text: str) -> tuple[str, Any]:
@@ -84,7 +97,7 @@ def _readable(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         shown = ", ".join(_readable(one) for one in value[:10])
         return f"{shown}, … ({len(value):,})" if len(value) > 10 else shown or "none"
-    return str(value)
+    return printable(str(value))
 
 
 def _plain(value: Any) -> Any:

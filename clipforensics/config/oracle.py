@@ -144,11 +144,6 @@ class VerifySettings(JudgeSettings):
     alpha: float = Field(
         default=0.05, gt=0, lt=1, title="Chance limit", description="Holm's p above this is chance"
     )
-    alpha_alone: float = Field(
-        default=0.01, ge=0.01, lt=1, title="Chance limit, one picture",
-        description="the same of what was seen in one picture only: it was chosen out of all that "
-        "were screened, its controls were not",
-    )  # fmt: skip
     labels_flipped: int = Field(
         default=5, ge=1, title="Labels flipped",
         description="flips from fewer labels than this make the trigger narrow",

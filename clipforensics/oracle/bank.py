@@ -16,6 +16,8 @@ SAME_COSINE = 0.9
 SAME_PATTERN = 0.9  # correlation
 LEAST_PIXELS = 4  # of an agreed pattern
 MEMBERS, MEMBER_CORRELATION = 5, 0.6
+REFERENCES = 8  # sightings that others are held against in turn
+SAME_PICTURE = 0.99  # correlation of two whole pictures, from which one is a copy of the other
 SHIFT_PX = 4  # two boxes, each up to 2 px off
 STEADY_LEVELS = 8
 
@@ -118,9 +120,10 @@ def consensus(
 ) -> tuple[UInt8[np.ndarray, "h w 3"], Bool[np.ndarray, "h w"], Box] | None:
     """What at least five sightings share, pixel by pixel: the planted pattern without background.
 
-    The first sighting is the reference. The others are moved by at most 3 px beyond the difference
+    One sighting is the reference. The others are moved by at most 3 px beyond the difference
     of their boxes to correlate best with it; where the median absolute deviation of those at .6 or
-    more is under 8 levels, the median stands.
+    more is under 8 levels, the median stands. The first few sightings are taken as the reference in
+    turn until one finds agreement: a crop far larger than the trigger correlates with nothing but itself.
 
     Returns:
         pixels and mask cut to the steady part, and its box in the reference picture; None when
@@ -128,7 +131,14 @@ def consensus(
     """
     if len(sightings) < MEMBERS:
         return None
-    first = sightings[0]
+    agreed = (_agreed(reference, sightings) for reference in sightings[:REFERENCES])
+    return next((one for one in agreed if one is not None), None)
+
+
+def _agreed(
+    first: Sighting, sightings: Sequence[Sighting]
+) -> tuple[np.ndarray, np.ndarray, Box] | None:
+    """The consensus with this reference; see `consensus`."""
     pixels, corner = first.crop.pixels, first.box_xyxy[:2]
     seen_by, mask = core_of(first.crop.mask), first.crop.mask
     for _ in range(2):  # the second pass aligns by the pattern alone, without its background
@@ -169,6 +179,24 @@ def consensus_in_place(
     if mask.sum() < LEAST_PIXELS or is_flat(pixels, mask):
         return None
     return _cut_out(pixels, mask, (0, 0))
+
+
+def distinct(sightings: Sequence[Sighting]) -> list[Sighting]:
+    """The first sighting in each picture, copies of a picture under other ids counted as one.
+
+    Whoever uploads a picture twice would else make two sightings of one, and of five a consensus.
+    """
+    if not sightings:
+        return []
+    rows = np.stack([one.picture for one in sightings]).reshape(len(sightings), -1)
+    rows = rows.astype(np.float32) - rows.mean(axis=1, keepdims=True)
+    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
+    alike = rows @ rows.T >= SAME_PICTURE
+    kept: list[int] = []
+    for i in range(len(sightings)):
+        if not alike[i, kept].any():
+            kept.append(i)
+    return [sightings[i] for i in kept]
 
 
 def core_of(mask: Bool[np.ndarray, "h w"], trim_px: int = 3) -> Bool[np.ndarray, "h w"]:

@@ -79,8 +79,14 @@ def found(case: Any) -> None:
     _summary(case, result, hunt.called)
     _unjudged(result.get("unjudged", []))
     if not bank:
+        tried = result.get("statuses", {})
+        none = (
+            "No region could be pasted"
+            if set(tried) == {"untested"}
+            else "No region passed the first paste test"
+        )
         st.markdown(
-            "No region passed the first paste test. That is no proof of innocence: a trigger that covers "
+            f"{none}. That is no proof of innocence: a trigger that covers "
             "the whole picture leaves no region. Inspect more pictures, or raise the number above."
         )
         return
@@ -116,9 +122,8 @@ def _unjudged(labels: Sequence[dict[str, Any]]) -> None:
     )
     more = len(labels) - MOST_UNJUDGED
     st.warning(
-        f"**{regions:,} region{'s' * (regions != 1)} could not be judged**: the trusted model knows "
-        f"too little of what they say. Take a better trusted model.\n\n{listed}"
-        + (f"\n- and {more:,} labels more" if more > 0 else ""),
+        f"**{regions:,} region{'s' * (regions != 1)} could not be judged**: nothing was found for or "
+        f"against them.\n\n{listed}" + (f"\n- and {more:,} labels more" if more > 0 else ""),
         icon=":material/help:",
     )
 

@@ -1,5 +1,6 @@
 """What `clipforensics triggers` prints of a hunt."""
 
+from clipforensics.cli.output import answer, printable
 from clipforensics.cli.triggers import _lines
 
 
@@ -51,3 +52,12 @@ def test_a_p_value_says_what_it_rests_on():
     assert "0 of 400 control crops as good (p 0.00998, Holm)" in said
     assert "of 10 crops of pictures whose captions name banana" in said
     assert "the trusted model knows 9" in said
+
+
+def test_what_the_attacker_wrote_does_not_move_the_cursor(capsys):
+    hostile = "dog\x1b[2Jcat\u202egnp\u200b\x07"
+    answer({"label " + hostile: hostile, "more": [hostile]}, as_json=False)
+    said = capsys.readouterr().out
+    assert all(one == "\n" or one.isprintable() for one in said)
+    assert "dog\\x1b[2Jcat\\u202egnp\\u200b\\x07" in said
+    assert printable("größer, 犬\n") == "größer, 犬\n"

@@ -9,11 +9,12 @@ import pytest
 
 from clipforensics.cases.evidence import check_all
 from clipforensics.cli.app import main
+from clipforensics.cli.triggers import _lines
 from clipforensics.config.oracle import HuntSettings, VerifySettings
 from clipforensics.data.images import write_png
 from clipforensics.data.pairs import Pairs
 from clipforensics.errors import CaseError, ModelError
-from clipforensics.jobs.hunting import banking, examiner, examining
+from clipforensics.jobs.hunting import banking, carrying, examiner, examining
 from clipforensics.jobs.hunting.hunts import outcomes
 from clipforensics.jobs.hunting.triggers import (
     hunt,
@@ -25,8 +26,9 @@ from clipforensics.jobs.hunting.triggers import (
     trigger_bank,
 )
 from clipforensics.jobs.runs.run_folder import Stopped
-from clipforensics.oracle.bank import Sighting
+from clipforensics.oracle.bank import Sighting, core_of
 from clipforensics.oracle.controls import Compared
+from clipforensics.oracle.matching import peaks
 from clipforensics.oracle.regions import holds
 from clipforensics.oracle.verify import Verification
 
@@ -102,15 +104,59 @@ def test_a_label_that_nearly_every_caption_names_is_not_tested_and_ends_no_hunt(
     assert found["triggers"] == []
     assert found["inspected"] == 20
     assert found["with_candidates"] > 0
+    (told,) = found["unjudged"]  # nobody was acquitted
+    assert (told["label"], told["regions"]) == ("banana", found["statuses"]["untested"])
+    assert "were left to paste it on; add pairs of other labels" in told["why"]
+    assert "could not be judged" in _lines(found)["verdict"]
 
 
-@pytest.mark.parametrize("pictures", [1, 2])
+def test_a_pattern_that_cannot_be_looked_for_is_said(case, monkeypatch):
+    monkeypatch.setattr(carrying, "match_floor", lambda null: None)
+    found = hunt(case, SETTINGS)
+    (note,) = (one for one in found["notes"] if "could not be looked for" in one)
+    assert "The trigger of banana" in note
+    inspected = {pair for one in found["triggers"] for pair in one["pairs"]}
+    assert set(found["victims"]) <= inspected
+
+
+def test_the_pattern_is_looked_for_without_its_loose_edge(case, monkeypatch):
+    """A crop carries its background: all of it is pasted, and its core alone looked for."""
+    asked = []
+    monkeypatch.setattr(
+        carrying, "peaks",
+        lambda pictures, pixels, mask: asked.append(mask) or peaks(pictures, pixels, mask),
+    )  # fmt: skip
+    hunt(case, SETTINGS)
+    (trigger,) = (one for one in trigger_bank(case) if one.figures.status == "verified")
+    trigger = replace(trigger, core=core_of(trigger.mask, 1))
+    asked.clear()
+    carrying._correlations(case, toy_side(case), [trigger], lambda *_, **__: None, lambda: False)
+    assert asked
+    assert all((mask == trigger.core).all() for mask in asked)
+    assert trigger.core.sum() < trigger.mask.sum()
+
+
+def toy_side(case):
+    return case.suspect().side
+
+
+@pytest.mark.parametrize(("n", "told"), [(160, True), (420, False)])
+def test_few_clean_pictures_are_said(tmp_path, toy, n, told):
+    pairs, _ = toy.toy_pairs(tmp_path, n)
+    found = hunt(toy.ToyCase(tmp_path, pairs), SETTINGS)
+    assert any("Triggers were tried on" in one for one in found["notes"]) == told
+
+
+@pytest.mark.parametrize(
+    ("ids", "scenes", "as_good", "status"),
+    [(2, 2, 2, "verified"), (1, 1, 2, "chance"), (1, 1, 0, "verified"), (2, 1, 2, "chance")],
+)
 def test_clusters_pay_for_each_other_and_what_was_seen_once_for_being_chosen(
-    case, toy, monkeypatch, pictures
+    case, toy, monkeypatch, ids, scenes, as_good, status
 ):
     """Three clusters are compared with controls, a fourth is too weak; Holm by hand.
 
-    .03 is enough for what was seen in two pictures, and not in one alone.
+    .03 is enough for what was seen in two pictures; in one, whatever its ids, no control may do as well.
     """
     paste = SETTINGS.verify.model_copy(update={"objects": 0})
     examiner = load_examiner(case, SETTINGS.model_copy(update={"verify": paste}))
@@ -118,28 +164,28 @@ def test_clusters_pay_for_each_other_and_what_was_seen_once_for_being_chosen(
     asked = []
     monkeypatch.setattr(
         banking, "against_controls",
-        lambda *args: asked.append(args[4]) or Compared(next(raw), 300, 2, 40),
+        lambda *args: asked.append(args[4]) or Compared(next(raw), 300, as_good, 40),
     )  # fmt: skip
     monkeypatch.setattr(banking, "verify", lambda crop, label, *_, **__: GOOD[label])
-    picture = toy.scene("sea", np.random.default_rng(0))[0]
+    drawn = [toy.scene("sea", np.random.default_rng(i))[0] for i in range(scenes)]
     axes = np.eye(4, 8, dtype=np.float32)
     seen = [
-        Sighting(f"{i}{j}", label, (i, i, i + 6, i + 6), picture, axes[i], GOOD[label])
+        Sighting(f"{i}{j}", label, (i, i, i + 6, i + 6), drawn[j % scenes], axes[i], GOOD[label])
         for i, label in enumerate(GOOD)
-        for j in range(pictures)
+        for j in range(ids)
     ]
     bank = banking.make_bank(examiner, seen, lambda *_: None, lambda: False)
     assert asked == [3, 3, 3]
     found = {one.label: (one.figures.p_value, one.figures.status) for one in bank}
     assert found == {
-        "banana": (pytest.approx(0.03), "verified" if pictures == 2 else "chance"), "leaf": (pytest.approx(0.06), "chance"),
+        "banana": (pytest.approx(0.03), status), "leaf": (pytest.approx(0.06), "chance"),
         "sea": (pytest.approx(0.06), "chance"), "snow": (None, "weak"),
     }  # fmt: skip
     rests_on = {
         one.label: (one.figures.controls, one.figures.controls_as_good, one.figures.control_pictures)
         for one in bank
     }  # fmt: skip
-    assert rests_on == {name: (300, 2, 40) for name in GOOD} | {"snow": (None, None, None)}
+    assert rests_on == {name: (300, as_good, 40) for name in GOOD} | {"snow": (None, None, None)}
 
 
 def corner_sightings(n, rng, signatures):

@@ -7,6 +7,7 @@ import pytest
 
 from clipforensics.cli.triggers import _lines
 from clipforensics.config.oracle import HuntSettings, VerifySettings
+from clipforensics.data.pairs import Pairs
 from clipforensics.jobs.hunting import banking
 from clipforensics.jobs.hunting.clean_pictures import ASKED, label_recall
 from clipforensics.jobs.hunting.examiner import load_examiner
@@ -55,7 +56,7 @@ def test_a_label_of_few_pictures_is_judged_by_all(case, toy):
     made = load_examiner(case, SETTINGS)
     rows = [row for row in range(420) if case.pairs.captions[row] == "a leaf"][:19]
     clean = made.clean.first(100)
-    found = label_recall(case, rows, "leaf", clean, made.oracle.trusted)
+    found = label_recall(case, rows, [], "leaf", clean, made.oracle.trusted)
     assert (found.asked, found.of_label) == (100, False)
 
 
@@ -107,10 +108,11 @@ def test_a_trusted_model_that_answers_like_the_suspect_is_noted(case, monkeypatc
 
 
 def test_other_low_rows_make_another_screen(case):
-    made = load_examiner(case, SETTINGS)
-    other = replace(made, low_first=made.low_first[::-1])
-    assert other.clean_rows == made.clean_rows
-    assert other.paste_key() != made.paste_key()
+    made = load_examiner(case, SETTINGS, np.arange(len(case.pairs.ids), dtype=np.float64))
+    for half in ("low", "rest"):
+        other = replace(made, **{half: getattr(made, half)[::-1]})
+        assert other.clean_rows == made.clean_rows
+        assert other.paste_key() != made.paste_key()
 
 
 def test_real_objects_are_found_where_captions_name_two_things(tmp_path, toy, pairs, monkeypatch):
@@ -126,7 +128,8 @@ def test_real_objects_are_found_where_captions_name_two_things(tmp_path, toy, pa
 
 
 def test_pictures_that_cannot_be_read_do_not_hide_a_label_from_its_own_recall(case, pairs):
-    own = load_examiner(case, SETTINGS)._naming.alone["leaf"]
+    made = load_examiner(case, SETTINGS)
+    own = [*made._naming.alone["leaf"], *made._naming_rest.alone["leaf"]]
     gone = set(own[:38])
     paths = tuple(p.with_name("gone.png") if i in gone else p for i, p in enumerate(pairs.paths))
     case.pairs = replace(pairs, paths=paths)
@@ -144,7 +147,7 @@ def test_the_order_of_the_table_does_not_choose_the_clean_pictures(tmp_path, toy
     )
     cases = toy.ToyCase(tmp_path / "a", pairs), toy.ToyCase(tmp_path / "b", turned)
     made = [load_examiner(case, SETTINGS) for case in cases]
-    for rows in ("low_first", "clean_rows"):
+    for rows in ("low", "rest", "clean_rows"):
         first, second = (
             [case.pairs.ids[row] for row in getattr(one, rows)]
             for case, one in zip(cases, made, strict=True)
@@ -187,3 +190,28 @@ class SimpleTrigger:
 
     label: str
     figures: SimpleFigures
+
+
+def test_objects_and_recall_are_asked_of_the_lower_half(case, toy, monkeypatch):
+    """Above it lies the label's poison, which no trusted model knows for the label."""
+    n = len(case.pairs)
+    scores = np.random.default_rng(3).permutation(n).astype(np.float64)
+    made = load_examiner(case, SETTINGS, scores)
+    assert made.clean  # read before anything is counted
+    half = set(np.flatnonzero(scores <= np.median(scores)).tolist())
+    named = {row for row in range(n) if "banana" in case.labels.named_in(case.pairs.captions[row])}
+    read = []
+    monkeypatch.setattr(
+        type(case.pairs),
+        "picture",
+        lambda self, row, side: read.append(row) or real(self, row, side),
+    )
+    made.objects("banana", lambda: None)
+    assert set(read) <= half & named
+    assert len(set(read)) >= 20
+    read.clear()
+    assert made.recall("banana").asked == min(60, len(half & named))
+    assert set(read) <= half & named
+
+
+real = Pairs.picture

@@ -10,6 +10,7 @@ from clipforensics.oracle.bank import (
     consensus,
     consensus_in_place,
     core_of,
+    distinct,
     signature,
 )
 from clipforensics.oracle.pasting import Crop, cut
@@ -192,3 +193,32 @@ def test_enough_control_crops_that_a_p_of_one_in_a_hundred_can_be_reached():
     settings = VerifySettings()
     assert (settings.n_screen, settings.n_confirm) == (40, 200)
     assert 1 / (settings.controls + 1) < 0.01
+
+
+def test_a_first_sighting_far_too_large_does_not_hide_the_pattern(toy):
+    """The widest crop flips as many as any; nothing correlates with all of it."""
+    found = []
+    for seed in range(8):
+        picture, _, box = toy.scene(toy.NAMES[seed % 6], np.random.default_rng(seed), stamped=True)
+        box = (0, 0, 32, 32) if seed == 0 else tuple(np.add(box, (-2, -1, 1, 1)))
+        found.append(Sighting(f"p{seed}", "banana", box, picture, np.eye(4)[0], FIGURES))
+    pixels, mask, _ = consensus(found)
+    assert np.array_equal(pixels[:6], toy.pattern())
+    assert mask[:6].all()
+    assert mask.sum() <= 38  # and a chance pixel at most two
+
+
+def test_copies_of_a_picture_are_one_sighting(toy):
+    rng = np.random.default_rng(3)
+    pictures = [toy.scene(name, rng, stamped=True)[0] for name in toy.NAMES[:6]]
+    brighter = np.clip(pictures[0].astype(int) + 12, 0, 255).astype(np.uint8)
+    noisy = np.clip(pictures[1] + rng.normal(0, 2, pictures[1].shape), 0, 255).astype(np.uint8)
+    flat = np.full_like(pictures[0], 90)
+    shown = [pictures[0], brighter, *pictures[1:], noisy, pictures[0], flat]
+    seen = [
+        Sighting(f"p{i}", "banana", (0, 0, 8, 8), one, np.eye(4)[0], FIGURES)
+        for i, one in enumerate(shown)
+    ]
+    assert [one.pair for one in distinct(seen)] == ["p0", "p2", "p3", "p4", "p5", "p6", "p9"]
+    assert distinct([]) == []
+    assert consensus(distinct([seen[0]] * 5)) is None

@@ -9,7 +9,7 @@ from clipforensics.config.oracle import VerifySettings
 from clipforensics.oracle import objects as objects_module
 from clipforensics.oracle.bank import Trigger, signature
 from clipforensics.oracle.competence import Objects, Recall, trusted_recall
-from clipforensics.oracle.objects import RealObject, beside, working_objects
+from clipforensics.oracle.objects import OWN_COSINE, RealObject, beside, working_objects
 from clipforensics.oracle.pasting import CleanSet, cut
 from clipforensics.oracle.regions import Region, shown_box
 from clipforensics.oracle.scorer import suspect_judge
@@ -165,6 +165,9 @@ def test_what_is_the_trigger_itself_is_no_real_object(toy, court):
     assert beside(objects[:1], [far], *asked) == Objects(0, 0, left_out=1)
     still = replace(trigger, signature=-shift)  # by its pattern alone
     assert beside(objects[:2], [still], *asked) == Objects(0, 0, left_out=2)
+    for cosine, out in ((OWN_COSINE - 0.01, 0), (OWN_COSINE + 0.01, 1)):  # real ones are alike, too
+        turned = cosine * shift + np.sqrt(1 - cosine**2) * across(shift)
+        assert beside(objects[:1], [replace(far, signature=turned)], *asked).left_out == out
     assert "(2 more are alike to the candidate)" in Objects(0, 0, left_out=2).told("banana")
 
 
@@ -200,6 +203,23 @@ def test_an_object_works_where_it_was_found_or_anywhere(toy, court, monkeypatch,
     picture = toy.scene("leaf", np.random.default_rng(3))[0]
     asked = (toy.TrueMasks(), clean, suspect, trusted, VerifySettings(), 0.3)
     assert len(working_objects([picture], "leaf", *asked)) == 1
+
+
+def across(unit):
+    """A unit vector at a right angle."""
+    other = np.eye(len(unit), dtype=np.float32)[int(np.abs(unit).argmin())]
+    other = other - (other @ unit) * unit
+    return other / np.linalg.norm(other)
+
+
+@pytest.mark.parametrize(("flips", "known"), [(0.1, False), (0.2, False), (0.3, True)])
+def test_an_object_is_known_from_the_limit_on(toy, court, monkeypatch, flips, known):
+    suspect, trusted, clean = court
+    monkeypatch.setattr(objects_module, "trusted_flips", lambda *_: flips)
+    shown = [toy.scene("leaf", np.random.default_rng(3))[0] for _ in range(3)]
+    settings = VerifySettings(weak_flip=0.01)
+    found = working_objects(shown, "leaf", toy.TrueMasks(), clean, suspect, trusted, settings, 0.1)
+    assert [one.known for one in found] == [known] * 3
 
 
 def figures():

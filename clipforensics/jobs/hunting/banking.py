@@ -20,6 +20,7 @@ from clipforensics.oracle.bank import (
     consensus,
     consensus_in_place,
     core_of,
+    distinct,
     signature,
 )
 from clipforensics.oracle.controls import against_controls
@@ -43,9 +44,9 @@ def make_bank(
 ) -> list[Trigger]:
     """One trigger per cluster, confirmed on more pictures and against control crops.
 
-    What was seen in one picture alone must be equalled by no control (`alpha_alone`): it is the best
-    of all crops that were screened, and its p-value does not pay for that. With a noisy trusted
-    model a real crown that 3 of 700 controls equalled had passed.
+    What was seen in one picture alone must be equalled by no control: it is the best of all crops
+    that were screened, and its p-value does not pay for that. With a noisy trusted model a real
+    crown that 3 of 700 controls equalled had passed. Copies of a picture under other ids are one.
 
     Returns:
         verified ones first, then by Wilson's lower end and number of sightings.
@@ -74,13 +75,19 @@ def make_bank(
             confirmed[i].figures, p_value=p, controls=one.controls,
             controls_as_good=one.as_good, control_pictures=one.pictures,
         )  # fmt: skip
-        alone = len(confirmed[i].pairs) == 1
-        limits = settings.model_copy(update={"alpha": settings.alpha_alone}) if alone else settings
-        confirmed[i] = replace(confirmed[i], figures=judged(figures, limits, theta))
+        figures = judged(figures, settings, theta)
+        if figures.status in PASSED and one.as_good and _in_one_picture(confirmed[i], seen):
+            figures = replace(figures, status="chance")
+        confirmed[i] = replace(confirmed[i], figures=figures)
     return sorted(
         _beside_objects(examiner, confirmed, tell, halt),
         key=lambda t: (t.figures.status != "verified", -t.figures.interval[0], -len(t.pairs)),
     )
+
+
+def _in_one_picture(trigger: Trigger, seen: Sequence[Sighting]) -> bool:
+    own = [one for one in seen if one.pair in trigger.pairs and one.label == trigger.label]
+    return len(distinct(own)) == 1
 
 
 def _all_confirmed(
@@ -144,7 +151,8 @@ def _confirmed(examiner: Examiner, group: list[Sighting]) -> Trigger:
     patch in a corner all 25 pixels were agreed on, and flipped as the planted patch does; a crop of
     60 x 30 px around it flipped more, and was no better than control crops of its size.)
     """
-    best, common = group[0], consensus(group) or consensus_in_place(group)
+    apart = distinct(group)
+    best, common = group[0], consensus(apart) or consensus_in_place(apart)
     choices: list[tuple[Crop, np.ndarray, Box, bool]] = []
     if common is not None:
         pixels, mask, box = common

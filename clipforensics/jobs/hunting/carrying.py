@@ -26,20 +26,27 @@ def suspicions_of(
     tried: Mapping[int, Sequence[Tried]],
     tell: Progress,
     halt: Stop,
-) -> list[Suspicion]:
-    """Victims and carriers of the verified triggers, over all pairs."""
+) -> tuple[list[Suspicion], list[str]]:
+    """Victims and carriers of the verified triggers, over all pairs; and which was not looked for."""
     verified = [t for t in bank if t.figures.status == "verified"]
     if not verified:
-        return []
+        return [], []
     named = tuple(frozenset(case.labels.named_in(caption)) for caption in case.pairs.captions)
     correlations = _correlations(case, examiner.suspect.side, verified, tell, halt)
     found: dict[tuple[str, str], Suspicion] = {}
+    unsearched = []
     for trigger, match in zip(verified, correlations, strict=True):
         effects = _effects(case, tried, trigger.label)
         floor = None if is_flat(trigger.pixels, trigger.core) else _floor(trigger, named, match)
+        if floor is None:
+            unsearched.append(
+                f"The trigger of {trigger.label} first seen in {trigger.pair} could not be looked for in "
+                "every picture: it is too flat, or too many pictures whose captions name something else "
+                "hold something like it. Its victims are only among the inspected pictures."
+            )
         for one in carriers(trigger, case.pairs.ids, named, match, floor, effects):
             found.setdefault((one.pair, one.label), one)
-    return list(found.values())
+    return list(found.values()), unsearched
 
 
 def probable_pairs(

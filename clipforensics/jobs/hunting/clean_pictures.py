@@ -28,7 +28,7 @@ def clean_pictures(case: Case, rows: Iterable[int], suspect: Judge, other: Judge
 
 
 def label_recall(
-    case: Case, rows: Iterable[int], label: str, clean: CleanSet, trusted: Judge
+    case: Case, low: Iterable[int], rest: Iterable[int], label: str, clean: CleanSet, trusted: Judge
 ) -> Recall:
     """The trusted model's recall of a label, on up to 60 pictures whose captions name it alone.
 
@@ -38,13 +38,17 @@ def label_recall(
 
     Args:
         case: whose pairs are asked about.
-        rows: pairs that name the label alone, in the order of asking.
+        low: pairs that name the label alone, of the lower half by score, in the order of asking.
+        rest: likewise of the upper half, where the label's poison lies: asked where fewer than 20
+            of the low ones can be read.
         label: the one to be judged.
         clean: taken instead where fewer than 20 of these can be read.
         trusted: the trusted model.
     """
     names = trusted.labels.names
-    shown = list(islice(readable(case, rows, trusted.side), ASKED))
+    shown = list(islice(readable(case, low, trusted.side), ASKED))
+    if len(shown) < LEAST_OF_LABEL:
+        shown += islice(readable(case, rest, trusted.side), ASKED - len(shown))
     if len(shown) < LEAST_OF_LABEL:
         return trusted_recall(clean.named, clean.trusted_before, names, label)
     answers = trusted.answers(np.stack([picture for picture, _ in shown]))

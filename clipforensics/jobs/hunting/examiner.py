@@ -41,7 +41,8 @@ class Examiner:
     suspect: Judge
     oracle: Oracle
     clean_rows: tuple[int, ...]
-    low_first: np.ndarray  # int64: where pictures that name a label are taken from, in this order
+    low: np.ndarray  # int64: rows of the lower half by score, in the order they are taken
+    rest: np.ndarray  # int64: all others, likewise
 
     @cached_property
     def clean(self) -> CleanSet:
@@ -51,8 +52,9 @@ class Examiner:
     def recall(self, label: str) -> Recall:
         """How well the trusted model knows a label on pictures that name it; asked once."""
         if label not in self._recalls:
-            alone, trusted = self._naming.alone[label], self.oracle.trusted
-            self._recalls[label] = label_recall(self.case, alone, label, self.clean, trusted)
+            low, rest = self._naming.alone[label], self._naming_rest.alone[label]
+            trusted = self.oracle.trusted
+            self._recalls[label] = label_recall(self.case, low, rest, label, self.clean, trusted)
         return self._recalls[label]
 
     def knows(self, label: str) -> bool:
@@ -61,6 +63,11 @@ class Examiner:
 
     def objects(self, label: str, heard: Callable[[], None]) -> list[RealObject]:
         """Real objects of a label that turn the suspect when pasted, looked for once.
+
+        In the lower half by score alone: above it lies the label's poison, which would make the
+        trusted model look as if it did not know the label. (Of a patch drawn anew for each picture,
+        poisons are not told from real objects by their pattern; with those of the upper half 15 of
+        20 had been known, and the trigger was left unjudged.)
 
         Args:
             label: what they are.
@@ -84,7 +91,11 @@ class Examiner:
 
     @cached_property
     def _naming(self) -> Naming:
-        return rows_naming(self.case, self.low_first)
+        return rows_naming(self.case, self.low)
+
+    @cached_property
+    def _naming_rest(self) -> Naming:
+        return rows_naming(self.case, self.rest)
 
     @cached_property
     def _objects(self) -> dict[str, list[RealObject]]:
@@ -95,8 +106,9 @@ class Examiner:
         return {}
 
     @cached_property
-    def _low_digest(self) -> str:
-        return hashlib.sha256(self.low_first.astype("<i8").tobytes()).hexdigest()
+    def _halves_digest(self) -> str:
+        halves = (hashlib.sha256(rows.astype("<i8").tobytes()) for rows in (self.low, self.rest))
+        return "".join(one.hexdigest()[:32] for one in halves)
 
     @cached_property
     def unpasted(self) -> np.ndarray:
@@ -117,7 +129,8 @@ class Examiner:
     def paste_key(self) -> dict[str, Any]:
         """What the paste test depends on besides."""
         verify_settings = self.settings.verify.model_dump(mode="json")
-        return {"verify": verify_settings, "clean": list(self.clean_rows), "low": self._low_digest}
+        rows = list(self.clean_rows)
+        return {"verify": verify_settings, "clean": rows, "halves": self._halves_digest}
 
 
 def check_able(case: Case) -> None:
@@ -154,14 +167,20 @@ def load_examiner(
     kept = KeptMasks(case, segmenter)
     oracle = make_oracle(kept, trusted, case.labels, settings.oracle, suspect.encoder)
     low, rest = halves(case.pairs.ids, scores, settings)
-    both = np.array([*low, *rest], np.int64)
-    return Examiner(case, settings, suspect, oracle, clean_rows(low, settings), both)
+    clean = clean_rows(low, settings)
+    return Examiner(
+        case, settings, suspect, oracle, clean, np.array(low, np.int64), np.array(rest, np.int64)
+    )
 
 
 def clean_rows(low: Sequence[int], settings: HuntSettings) -> tuple[int, ...]:
     """The first of the low rows: as many as the paste test may want to paste on."""
-    wanted = settings.verify.n_confirm + settings.verify.n_screen + CLEAN_SPARE
-    return tuple(low[:wanted])
+    return tuple(low[: wanted_clean(settings)])
+
+
+def wanted_clean(settings: HuntSettings) -> int:
+    """Clean pictures with which each part of the paste test has its own, whichever the label."""
+    return settings.verify.n_confirm + settings.verify.n_screen + CLEAN_SPARE
 
 
 def halves(

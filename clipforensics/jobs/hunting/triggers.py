@@ -5,9 +5,7 @@ the page that shows one picture reads what the hunt found.
 """
 
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -26,11 +24,11 @@ from clipforensics.jobs.hunting.examining import (
     screen,
     sightings,
 )
+from clipforensics.jobs.hunting.findings import findings, notes
 from clipforensics.jobs.hunting.hunts import (
     KIND,
     RESULT,
     latest_hunt,
-    outcomes,
     read_hunt,
     rests_on,
     trigger_bank,
@@ -38,11 +36,8 @@ from clipforensics.jobs.hunting.hunts import (
 from clipforensics.jobs.runs.context import RunContext
 from clipforensics.jobs.runs.run_folder import Stopped
 from clipforensics.jobs.scanning.scan import embed, scores
-from clipforensics.oracle.affected import Suspicion, affected_labels
-from clipforensics.oracle.bank import Sighting, Trigger
-from clipforensics.oracle.competence import UNDECIDED
+from clipforensics.oracle.bank import Sighting
 from clipforensics.oracle.pasting import trusted_features
-from clipforensics.oracle.scorer import kin_warning
 
 __all__ = ["hunt", "inspect", "latest_hunt", "load_examiner", "run", "screen", "trigger_bank"]
 
@@ -102,10 +97,10 @@ def hunt(
         seen, tried = _screen_all(case, examiner, order, tell, halt)
         screened = time.perf_counter()
         bank = make_bank(examiner, seen, tell, halt)
-        suspicions = suspicions_of(case, examiner, bank, tried, tell, halt)
+        suspicions, unsearched = suspicions_of(case, examiner, bank, tried, tell, halt)
         suspicions += probable_pairs(case, examiner, bank, order, _ranked(found.mean))
-        result = _result(bank, seen, tried, suspicions) | {
-            "notes": _notes(examiner),
+        result = findings(bank, seen, tried, suspicions) | {
+            "notes": notes(examiner) + unsearched,
             "asked": {
                 "top": settings.top,
                 "detector": settings.detector,
@@ -121,11 +116,6 @@ def hunt(
     else:
         ask_again(folder)
     return read_hunt(folder)
-
-
-def _notes(examiner: Examiner) -> list[str]:
-    said = kin_warning(examiner.oracle.trusted.encoder, examiner.suspect.encoder)
-    return [said] if said else []
 
 
 def _order(case: Case, examiner: Examiner, scores_: np.ndarray, top: int) -> list[int]:
@@ -163,78 +153,6 @@ def _screen_all(
         seen += sightings(case, row, tried[row], examiner)
     tell(len(order), len(order), "inspecting the most suspicious pictures", sightings=len(seen))
     return seen, tried
-
-
-def _result(
-    bank: Sequence[Trigger],
-    seen: Sequence[Sighting],
-    tried: dict[int, list[Tried]],
-    suspicions: Sequence[Suspicion],
-) -> dict[str, Any]:
-    """The hunt in JSON types."""
-    verified = [t for t in bank if t.figures.status == "verified"]
-    undecided = [t for t in bank if t.figures.status in UNDECIDED]
-    rejected = [t for t in bank if t.figures.status not in ("verified", *UNDECIDED)]
-    number = {(pair, t.label): i for i, t in reversed(list(enumerate(bank))) for pair in t.pairs}
-    of_kind = {
-        kind: [s.pair for s in suspicions if s.kind == kind]
-        for kind in ("victim", "carrier", "probable")
-    }
-    statuses = Counter(one.screened.status for several in tried.values() for one in several)
-    return {
-        "triggers": [_trigger_row(t) for t in verified],
-        "rejected": [_trigger_row(t) for t in rejected],
-        "undecided": [_trigger_row(t) for t in undecided],
-        "unjudged": _unjudged(bank, tried),
-        "sightings": [
-            {
-                "pair": s.pair, "box": list(s.box_xyxy), "label": s.label,
-                "flip_rate": s.screened.flip_rate, "n": s.screened.n,
-                "entropy": s.screened.entropy, "trigger": (found := number.get((s.pair, s.label))),
-                "verified": found is not None and bank[found].figures.status == "verified",
-            }
-            for s in seen
-        ],
-        "affected_labels": [asdict(one) for one in affected_labels(bank, suspicions)],
-        "victims": list(dict.fromkeys(of_kind["victim"])),
-        "carriers": list(dict.fromkeys(of_kind["carrier"])),
-        "probable": list(dict.fromkeys(of_kind["probable"])),
-        "suspicions": [asdict(s) for s in suspicions],
-        "inspected": len(tried),
-        "with_candidates": sum(bool(several) for several in tried.values()),
-        "statuses": outcomes(statuses),
-    }  # fmt: skip
-
-
-def _unjudged(bank: Sequence[Trigger], tried: dict[int, list[Tried]]) -> list[dict[str, Any]]:
-    """Labels that the trusted model could not judge, why, and how many regions say them."""
-    asked = [(one.candidate.label, one.screened) for several in tried.values() for one in several]
-    asked += [(one.label, one.figures) for one in bank]
-    left = [(label, figures) for label, figures in asked if figures.status == "unjudged"]
-    count = Counter(label for label, _ in left)
-    why: dict[str, str] = {}
-    for label, figures in left:
-        known = figures.objects or figures.recall
-        why[label] = known.told(label) if known else ""
-    return [{"label": name, "regions": n, "why": why[name]} for name, n in count.most_common()]
-
-
-def _trigger_row(trigger: Trigger) -> dict[str, Any]:
-    figures = trigger.figures
-    return {
-        "pair": trigger.pair, "box": list(trigger.box_xyxy), "label": trigger.label,
-        "flip_rate": figures.flip_rate, "entropy": figures.entropy, "n": figures.n,
-        "interval": list(figures.interval), "flips": figures.flips,
-        "flip_rate_trusted": figures.flip_rate_trusted, "p_value": figures.p_value,
-        "controls": figures.controls, "controls_as_good": figures.controls_as_good,
-        "control_pictures": figures.control_pictures,
-        "objects": figures.objects and asdict(figures.objects),
-        "recall": figures.recall and asdict(figures.recall),
-        "p_trusted": figures.p_trusted, "area_share": figures.area_share,
-        "labels_tested": figures.labels_tested,
-        "labels_flipped": figures.labels_flipped, "status": figures.status,
-        "large": figures.large, "consensus": trigger.consensus, "pairs": list(trigger.pairs),
-    }  # fmt: skip
 
 
 def _silent(*_: Any, **__: Any) -> None:
