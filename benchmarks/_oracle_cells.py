@@ -158,6 +158,7 @@ class Cell:
             self.pastes[key] = verify(
                 crop, one.label, one.p_trusted, clean, self.suspect, self.oracle.trusted,
                 examiner.settings.verify, examiner.settings.oracle.theta, confirm=False,
+                recall=examiner.recall(one.label),
             )  # fmt: skip
             self.paste_seconds += time.process_time() - began
         return replace(self.pastes[key], p_trusted=one.p_trusted)
@@ -244,9 +245,15 @@ class Cell:
         }  # fmt: skip
 
     def _matched(self, verified: Sequence[Trigger], pictures: np.ndarray) -> np.ndarray:
-        """Which pictures hold the pattern of a verified trigger, bool [n], by a hunt's own floor."""
+        """Which pictures hold the pattern of the target's verified trigger, bool [n].
+
+        By a hunt's own floor; but the null holds no stamped picture here, and the bank is of all
+        stamped ones together, so of a fixed patch this says little more than that it was found.
+        """
         found = np.zeros(len(pictures), bool)
         for one in verified:
+            if labels().index(one.label) != self.target:
+                continue
             floor = match_floor(peaks(self.pictures.others, one.pixels, one.core)[0])
             if floor is not None and not is_flat(one.pixels, one.core):
                 found |= peaks(pictures, one.pixels, one.core)[0] > floor

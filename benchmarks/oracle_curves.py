@@ -19,9 +19,10 @@ from _oracle_pictures import held_out, see
 from _record import arguments, publish
 from _suspects import suspect
 
-from clipforensics.cases.evidence import write_json
+from clipforensics.cases.evidence import REVISIONS, write_json
 from clipforensics.config.attack import BadNetsSettings, Place, PoisonSettings
-from clipforensics.config.oracle import SEGMENTER_PRESETS, OracleSettings
+from clipforensics.config.oracle import SEGMENTER_PRESETS, HuntSettings, OracleSettings
+from clipforensics.config.settings import digest
 from clipforensics.data.demo_case import DEMO_MODEL, SMALL_SAM_WEIGHTS, TRUSTED_WEIGHTS
 from clipforensics.data.demo_world import labels
 from clipforensics.models.clip import load_clip
@@ -63,8 +64,7 @@ def measured(name: str, asked: Any) -> list[dict[str, Any]]:
     cells, clean, oracle = [], None, None
     for px in map(int, asked.sides.split(",")):
         for place in asked.places.split(","):
-            cell = f"{name}-{asked.pattern}-{px}-{place}-{asked.rate:g}-{asked.seed}.json"
-            file = asked.folder / cell
+            file = asked.folder / f"{name}-{asked.pattern}-{px}-{place}-{key(asked)}.json"
             if not file.is_file():
                 poison = PoisonSettings(
                     attack=BadNetsSettings(patch_px=px, place=place, pattern=asked.pattern),
@@ -78,6 +78,12 @@ def measured(name: str, asked: Any) -> list[dict[str, Any]]:
                 write_json(file, {"segmenter": name, "patch_px": px, "place": place, **found})
             cells.append(json.loads(file.read_text(encoding="utf-8")))
     return cells
+
+
+def key(asked: Any) -> str:
+    """What else a cell was measured with: what an earlier search found is not kept for this one's."""
+    with_ = [asked.stamped, asked.clean, REVISIONS, HuntSettings().sha256(), asked.rate, asked.seed]
+    return digest(with_)[:12]
 
 
 def _oracle(name: str, made: Encoder) -> Oracle:
