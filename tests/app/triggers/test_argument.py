@@ -7,7 +7,7 @@ import numpy as np
 
 from clipforensics.jobs.hunting import examining
 from clipforensics.oracle.competence import Recall
-from clipforensics.ui import arguing, verdict
+from clipforensics.ui import arguing, pasted, verdict
 
 
 def test_labels_that_are_next_to_unsaid_are_not_listed_as_said(case, monkeypatch):
@@ -115,16 +115,18 @@ def test_the_headline_follows_the_best_evidence(case, bank, monkeypatch):
     )  # fmt: skip
     passed = replace(bank[0].figures, label="cat")
 
-    def headline(figures, **change):
+    def headline(figures, tried=None, **change):
         shown = SimpleNamespace(**vars(found) | change)
-        so_far = SimpleNamespace(figures=figures)
+        so_far = pasted.Tested(tried, figures, None, None, None)
         arguing.headline(case, shown, one, (("dog", 0.5),), 0.66, so_far)
         return said[-1]
 
     text = headline(None)
     assert "Hardly a reason to suspect" in text
     assert "Why the orange" not in text
-    assert "**cat** only to 0%" in text
+    assert "**cat** to less than 0.5%" in text
+    assert "Not pasted yet]" in text
+    assert "Not pasted: a surer region passed]" in headline(None, tried=[])
     assert "Why the orange" in headline(None, said=(("cat", 0.9), ("banana", 0.1)))
     assert "Verified trigger] **Why the orange" in headline(passed)
     assert "Passed the first paste test] **Why" in headline(replace(passed, p_value=None))
