@@ -16,6 +16,9 @@ LISTED = 0.005
 """Probability under which a label the suspect ranks high is not called said."""
 MOST_OF_IT = 0.5
 """Share of the picture from which a region's removal says little."""
+ALL_OF_IT = 0.95
+"""Share of the picture from which a region's removal leaves nothing to ask about."""
+REMOVED = "The region removed"
 
 
 def headline(
@@ -124,7 +127,7 @@ def exhibits(
         (f"The region (box: {share:.1%})", pictures.cut(picture, one.box_xyxy, 0), "Trusted",
          names[int(shown.argmax())], float(shown.max())),
         ("The region alone", alone, "Suspect", one.label, one.confidence),
-        ("The region removed", without(picture, one.box_xyxy), "Suspect", *after[0]),
+        (REMOVED, without(picture, one.box_xyxy), "Suspect", *after[0]),
     )  # fmt: skip
     for slot, (title, image, who, label, p) in zip(st.columns(4), parts, strict=True):
         with slot:
@@ -133,7 +136,10 @@ def exhibits(
             odd = who == "Suspect" and label in unseen
             word = f":orange[**{state.plain(label)}**]" if odd else f"**{state.plain(label)}**"
             unsure = who == "Trusted" and p < theta
-            st.markdown(f"{who}{', unsure' if unsure else ''}: {word} {p:.0%}")
+            if title == REMOVED and share > ALL_OF_IT:
+                st.markdown("Nothing is left")
+            else:
+                st.markdown(f"{who}{', unsure' if unsure else ''}: {word} {p:.0%}")
 
 
 def _square(image: np.ndarray) -> np.ndarray:

@@ -63,7 +63,7 @@ def paste_test(case: Any, row: int, one: Any, examiner: Any, so_far: Tested) -> 
         return
     with st.spinner("Pasting control crops…"):
         controls = cache.controls(case, row, one, examiner)
-    left, right = st.columns([1.6, 1], vertical_alignment="center")
+    left, right = st.columns([1.6, 1])
     left.altair_chart(evidencecharts.paste_chart(figures, controls), width="stretch")
     with right:
         verdict.verification(figures, so_far.confirmed)
