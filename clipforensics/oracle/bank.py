@@ -115,9 +115,17 @@ def clusters(
     return groups
 
 
-def consensus(
-    sightings: Sequence[Sighting],
-) -> tuple[UInt8[np.ndarray, "h w 3"], Bool[np.ndarray, "h w"], Box] | None:
+@dataclass(frozen=True)
+class Agreed:
+    """The pattern that several sightings have in common, and where it lies in one of them."""
+
+    pixels: np.ndarray  # uint8 [h, w, 3]
+    mask: np.ndarray  # bool [h, w]
+    pair: str
+    box_xyxy: Box  # in this pair's picture
+
+
+def consensus(sightings: Sequence[Sighting]) -> Agreed | None:
     """What at least five sightings share, pixel by pixel: the planted pattern without background.
 
     One sighting is the reference. The others are moved by at most 3 px beyond the difference
@@ -126,8 +134,8 @@ def consensus(
     turn until one finds agreement: a crop far larger than the trigger correlates with nothing but itself.
 
     Returns:
-        pixels and mask cut to the steady part, and its box in the reference picture; None when
-        fewer than five align, or nothing is steady: the pattern varies.
+        what is steady, and where in the reference picture; None when fewer than five align, or
+        nothing is steady: the pattern varies.
     """
     if len(sightings) < MEMBERS:
         return None
@@ -135,9 +143,7 @@ def consensus(
     return next((one for one in agreed if one is not None), None)
 
 
-def _agreed(
-    first: Sighting, sightings: Sequence[Sighting]
-) -> tuple[np.ndarray, np.ndarray, Box] | None:
+def _agreed(first: Sighting, sightings: Sequence[Sighting]) -> Agreed | None:
     """The consensus with this reference; see `consensus`."""
     pixels, corner = first.crop.pixels, first.box_xyxy[:2]
     seen_by, mask = core_of(first.crop.mask), first.crop.mask
@@ -153,12 +159,10 @@ def _agreed(
         if mask.sum() < LEAST_PIXELS:
             return None
         seen_by = mask
-    return _cut_out(pixels, mask, corner)
+    return _cut_out(pixels, mask, first.pair, corner)
 
 
-def consensus_in_place(
-    sightings: Sequence[Sighting],
-) -> tuple[UInt8[np.ndarray, "h w 3"], Bool[np.ndarray, "h w"], Box] | None:
+def consensus_in_place(sightings: Sequence[Sighting]) -> Agreed | None:
     """What at least five sightings share at one and the same place of their pictures.
 
     For a trigger that was always planted there and is small beside the regions that betray it: where
@@ -178,7 +182,7 @@ def consensus_in_place(
     mask = _largest_part(steady & (inside.mean(axis=0) > 0.5))
     if mask.sum() < LEAST_PIXELS or is_flat(pixels, mask):
         return None
-    return _cut_out(pixels, mask, (0, 0))
+    return _cut_out(pixels, mask, sightings[0].pair, (0, 0))
 
 
 def distinct(sightings: Sequence[Sighting]) -> list[Sighting]:
@@ -229,15 +233,13 @@ def _median(
     return median.round().astype(np.uint8), spread < STEADY_LEVELS
 
 
-def _cut_out(
-    pixels: np.ndarray, mask: np.ndarray, corner: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray, Box]:
-    """Pixels and mask cut to the mask, and its box; `corner` is where the pixels begin."""
+def _cut_out(pixels: np.ndarray, mask: np.ndarray, pair: str, corner: tuple[int, int]) -> Agreed:
+    """Pixels and mask cut to the mask; `corner` is where the pixels begin in the pair's picture."""
     ys, xs = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     y, x = slice(ys[0], ys[-1] + 1), slice(xs[0], xs[-1] + 1)
     x0, y0 = corner
     box = (x0 + int(xs[0]), y0 + int(ys[0]), x0 + int(xs[-1]) + 1, y0 + int(ys[-1]) + 1)
-    return pixels[y, x], mask[y, x], box
+    return Agreed(pixels[y, x], mask[y, x], pair, box)
 
 
 def _largest_part(mask: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from clipforensics.config.oracle import HuntSettings, VerifySettings
 from clipforensics.data.images import write_png
 from clipforensics.data.pairs import Pairs
 from clipforensics.errors import CaseError, ModelError
-from clipforensics.jobs.hunting import banking, carrying, examiner, examining
+from clipforensics.jobs.hunting import banking, carrying, confirming, examiner, examining
 from clipforensics.jobs.hunting.hunts import outcomes
 from clipforensics.jobs.hunting.triggers import (
     hunt,
@@ -166,7 +166,7 @@ def test_clusters_pay_for_each_other_and_what_was_seen_once_for_being_chosen(
         banking, "against_controls",
         lambda *args: asked.append(args[4]) or Compared(next(raw), 300, as_good, 40),
     )  # fmt: skip
-    monkeypatch.setattr(banking, "verify", lambda crop, label, *_, **__: GOOD[label])
+    monkeypatch.setattr(confirming, "verify", lambda crop, label, *_, **__: GOOD[label])
     drawn = [toy.scene("sea", np.random.default_rng(i))[0] for i in range(scenes)]
     axes = np.eye(4, 8, dtype=np.float32)
     seen = [
@@ -212,7 +212,7 @@ def test_what_five_sightings_share_stands_beside_a_larger_crop_that_flips_more(
         found = figures(label, alone if small else 0.97)
         return found if small else replace(found, large=True)
 
-    monkeypatch.setattr(banking, "verify", pasted)
+    monkeypatch.setattr(confirming, "verify", pasted)
     monkeypatch.setattr(banking, "against_controls", lambda *_: Compared(0.01, 100, 0, 40))
     planted, seen = corner_sightings(8, rng, np.eye(8, dtype=np.float32)[[0] * 8])
     (made,) = banking.make_bank(load_examiner(case, SETTINGS), seen, lambda *_: None, lambda: False)
@@ -223,8 +223,28 @@ def test_what_five_sightings_share_stands_beside_a_larger_crop_that_flips_more(
         assert made.box_xyxy == (26, 26, 31, 31)
 
 
+def test_without_an_agreed_pattern_the_tightest_crop_that_flips_as_much_stands(
+    case, monkeypatch, rng
+):
+    """A large one is held against control crops as large, of which many do as well."""
+    monkeypatch.setattr(confirming, "verify", lambda crop, label, *_, **__: figures(label))
+    monkeypatch.setattr(banking, "against_controls", lambda *_: Compared(0.01, 100, 0, 40))
+    boxes = [(0, 0, 30, 30), (2, 2, 9, 10), (4, 4, 10, 10), (5, 5, 9, 9)]
+    rates = [1.0, 0.97, 0.96, 0.9]  # the smallest clearly flips less
+    axis = np.eye(8, dtype=np.float32)[0]
+    seen = [
+        Sighting(f"{i}", "banana", box, rng.integers(0, 256, (32, 32, 3), np.uint8), axis,
+                 figures("banana", rate))
+        for i, (box, rate) in enumerate(zip(boxes, rates, strict=True))
+    ]  # fmt: skip
+    (made,) = banking.make_bank(load_examiner(case, SETTINGS), seen, lambda *_: None, lambda: False)
+    assert (made.pair, made.box_xyxy, made.consensus) == ("2", boxes[2], False)
+    np.testing.assert_array_equal(made.pixels, seen[2].picture[4:10, 4:10])
+    assert made.pairs == ("0", "1", "2", "3")
+
+
 def test_sightings_that_show_the_agreed_pattern_are_of_one_trigger(case, monkeypatch, rng):
-    monkeypatch.setattr(banking, "verify", lambda crop, label, *_, **__: figures(label))
+    monkeypatch.setattr(confirming, "verify", lambda crop, label, *_, **__: figures(label))
     monkeypatch.setattr(banking, "against_controls", lambda *_: Compared(0.01, 100, 0, 40))
     axes = np.eye(8, dtype=np.float32)[[0] * 6 + [1, 2, 3]]  # three stand alone by their shift
     planted, seen = corner_sightings(9, rng, axes)

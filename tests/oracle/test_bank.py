@@ -39,7 +39,8 @@ def loose_sightings(n, rng, planted):
 def test_consensus_of_loose_windows_is_exactly_the_planted_pixels(rng):
     planted = rng.integers(0, 256, (10, 10, 3), dtype=np.uint8)
     found = loose_sightings(25, rng, planted)
-    pixels, mask, box = consensus(found)
+    made = consensus(found)
+    pixels, mask, box = made.pixels, made.mask, made.box_xyxy
     assert mask.sum() == 100
     assert (pixels == planted).all()
     x0, y0, x1, y1 = box
@@ -61,7 +62,8 @@ def test_what_always_lies_at_one_place_is_agreed_on_there(rng):
     planted = rng.integers(0, 256, (5, 5, 3), dtype=np.uint8)
     found = corner_sightings(9, rng, planted)
     assert consensus(found) is None  # noise around it: the boxes do not correlate
-    pixels, mask, box = consensus_in_place(found)
+    made = consensus_in_place(found)
+    pixels, mask, box = made.pixels, made.mask, made.box_xyxy
     assert (box, mask.all()) == ((26, 26, 31, 31), True)
     np.testing.assert_array_equal(pixels, planted)
     assert consensus_in_place(found[:4]) is None
@@ -73,7 +75,7 @@ def test_only_what_most_boxes_cover_is_agreed_on_in_place(rng):
     found = corner_sightings(9, rng, planted)
     for one in found:
         one.picture[:4] = planted[0, 0]  # a bar that all pictures have, outside the boxes
-    assert consensus_in_place(found)[2] == (26, 26, 31, 31)
+    assert consensus_in_place(found).box_xyxy == (26, 26, 31, 31)
     plain = [Sighting("p", "b", (3, 3, 13, 13), np.full((32, 32, 3), 90, np.uint8), np.eye(4)[0],
                       FIGURES)] * 6  # fmt: skip
     assert consensus_in_place(plain) is None
@@ -202,7 +204,9 @@ def test_a_first_sighting_far_too_large_does_not_hide_the_pattern(toy):
         picture, _, box = toy.scene(toy.NAMES[seed % 6], np.random.default_rng(seed), stamped=True)
         box = (0, 0, 32, 32) if seed == 0 else tuple(np.add(box, (-2, -1, 1, 1)))
         found.append(Sighting(f"p{seed}", "banana", box, picture, np.eye(4)[0], FIGURES))
-    pixels, mask, _ = consensus(found)
+    found = consensus(found)
+    pixels, mask = found.pixels, found.mask
+    assert found.pair == "p1"  # whose picture the box is of
     assert np.array_equal(pixels[:6], toy.pattern())
     assert mask[:6].all()
     assert mask.sum() <= 38  # and a chance pixel at most two

@@ -10,33 +10,24 @@ from typing import Any
 import numpy as np
 
 from clipforensics.cases.evidence import reading, write_json
-from clipforensics.jobs.hunting.examiner import SIGNATURE_PICTURES, Examiner
+from clipforensics.jobs.hunting.confirming import PASSED, confirmed_trigger
+from clipforensics.jobs.hunting.examiner import Examiner
 from clipforensics.jobs.hunting.examining import verification_from
 from clipforensics.jobs.runs.run_folder import Stopped
 from clipforensics.oracle.bank import (
     Sighting,
     Trigger,
     clusters,
-    consensus,
-    consensus_in_place,
-    core_of,
     distinct,
-    signature,
 )
 from clipforensics.oracle.controls import against_controls
 from clipforensics.oracle.objects import beside
-from clipforensics.oracle.pasting import Crop, cut
 from clipforensics.oracle.rates import holm
-from clipforensics.oracle.regions import Box
-from clipforensics.oracle.verify import Verification, judged, verify
+from clipforensics.oracle.verify import judged
 
 Progress = Callable[..., None]
 Stop = Callable[[], bool]
 BANK, ARRAYS = "bank.json", "bank.npz"
-PASSED = ("verified", "narrow")
-CLEARLY = 0.05  # flips more by so much
-Choice = tuple[Verification, Crop, np.ndarray, Box, bool]
-"""Figures of a crop that may stand for its cluster, its core, its box, whether it is the consensus."""
 
 
 def make_bank(
@@ -104,7 +95,7 @@ def _all_confirmed(
         if halt():
             raise Stopped("Stopped while confirming triggers; inspected pictures are kept.")
         tell(total - len(left), total, "confirming triggers")
-        made = _confirmed(examiner, left.pop(0))
+        made = confirmed_trigger(examiner, left.pop(0))
         if made.consensus and made.figures.status in PASSED:
             joins = [all(made.shown_in(one) for one in group) for group in left]
             more = [one.pair for group in compress(left, joins) for one in group]
@@ -141,51 +132,6 @@ def _beside_objects(
             one = replace(one, figures=replace(one.figures, objects=objects))
         made.append(one)
     return made
-
-
-def _confirmed(examiner: Examiner, group: list[Sighting]) -> Trigger:
-    """The cluster's consensus, or its best single crop where that clearly flips more.
-
-    A crop that fills over a quarter of the picture proves little by flipping more: much of any
-    picture does. Beside it a consensus stands that passes the paste test by itself. (Of a 5-px
-    patch in a corner all 25 pixels were agreed on, and flipped as the planted patch does; a crop of
-    60 x 30 px around it flipped more, and was no better than control crops of its size.)
-    """
-    apart = distinct(group)
-    best, common = group[0], consensus(apart) or consensus_in_place(apart)
-    choices: list[tuple[Crop, np.ndarray, Box, bool]] = []
-    if common is not None:
-        pixels, mask, box = common
-        choices.append((Crop(pixels, mask, box[:2]), mask, box, True))
-    crop = cut(best.picture, best.box_xyxy)
-    choices.append((crop, core_of(crop.mask), best.box_xyxy, False))
-    tested = [
-        (_confirm(examiner, c, best), c, core, box, agreed) for c, core, box, agreed in choices
-    ]
-    figures, crop, core, box, agreed = _stands(tested)
-    clean, seed = examiner.clean.pictures[:SIGNATURE_PICTURES], examiner.settings.verify.seed
-    shift = signature(crop, clean, examiner.unpasted, examiner.suspect, seed, figures.tied_to_place)
-    pairs = tuple(dict.fromkeys(s.pair for s in group))
-    return Trigger(
-        best.label, best.pair, box, crop.pixels, crop.mask, core, pairs, agreed, figures, shift
-    )
-
-
-def _stands(tested: Sequence[Choice]) -> Choice:
-    """Which of consensus and best crop stands for the cluster; the consensus comes first."""
-    first, last = tested[0], tested[-1]
-    if not first[4]:
-        return first
-    enough = last[0].large and first[0].status in PASSED
-    return first if enough or first[0].flip_rate + CLEARLY >= last[0].flip_rate else last
-
-
-def _confirm(examiner: Examiner, crop: Crop, best: Sighting) -> Verification:
-    return verify(
-        crop, best.label, best.screened.p_trusted, examiner.clean, examiner.suspect,
-        examiner.oracle.trusted, examiner.settings.verify, examiner.settings.oracle.theta,
-        confirm=True, recall=examiner.recall(best.label),
-    )  # fmt: skip
 
 
 def write_bank(part: Path, bank: list[Trigger]) -> None:
