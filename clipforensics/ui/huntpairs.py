@@ -40,6 +40,9 @@ def show(case: Any, result: Mapping[str, Any], reason: str) -> None:
             if fresh:
                 picks.bulk_button(case, fresh, key, what)
             picks.bulk_done(case, names, key, what)
+            spoken = [held[name].verdict for name in names if name in held]
+            if otherwise := sum(one not in (None, "suspicious") for one in spoken):
+                st.text(f"{otherwise:,} judged otherwise")
         _look(case, names, notes, key)
 
 

@@ -147,7 +147,8 @@ def _screen_all(
     tried: dict[int, list[Tried]] = {}
     for i, row in enumerate(order):
         if halt():
-            raise Stopped(f"Stopped after {i:,} of {len(order):,} pictures; they are kept.")
+            kept = "; they are kept" if i else ""
+            raise Stopped(f"Stopped after {i:,} of {len(order):,} pictures{kept}.")
         tell(i, len(order), "inspecting the most suspicious pictures", sightings=len(seen))
         tried[row] = screen(case, row, examiner)
         seen += sightings(case, row, tried[row], examiner)

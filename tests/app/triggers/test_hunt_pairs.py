@@ -132,6 +132,11 @@ def test_a_bulk_pick_stays_in_sight_and_is_undone_as_one(case, victims, visit):
     assert any("**1 picked**" in one.value for one in again.markdown)
     assert again.button(key="hunt.victims").label == "Pick all 10"
     assert "hunt.victims.undo" not in keys(again)
+    assert not any("otherwise" in one.value for one in again.text)
+    case.store.decide("sample", victims[1], "benign", "reviewer", "one picture")
+    last = visit("triggers", case="tiny")
+    assert last.button(key="hunt.victims").label == "Pick all 9"
+    assert "1 judged otherwise" in [one.value for one in last.text]
 
 
 def test_a_pick_can_be_taken_back_where_it_was_made(case, bank, visit):
