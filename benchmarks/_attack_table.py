@@ -16,16 +16,20 @@ from _suspects import PAIRS, Suspect, suspect
 
 from clipforensics.cases.evidence import write_json
 from clipforensics.config.attack import PoisonSettings, attack_settings
-from clipforensics.config.detect import DensitySettings, ReferenceSettings, ScaleSettings
+from clipforensics.config.detect import DensitySettings, ReferenceSettings
+from clipforensics.config.settings import digest
 from clipforensics.data.demo_world import TARGET, labels
 from clipforensics.data.pairs import Pairs
 from clipforensics.detect.agreement import disagreement, mismatch_log_odds
-from clipforensics.detect.combined import Footings, combined, parts
+from clipforensics.detect.combined import CAP, LEAST_WIDTH, Footings, combined, parts
+from clipforensics.detect.embeddings import Copies
+from clipforensics.detect.frequent import RULE, counted
 from clipforensics.detect.groups import near_copies
 from clipforensics.detect.metrics import evaluate
 from clipforensics.detect.reference import score, score_each
-from clipforensics.detect.scales import score_scales
+from clipforensics.detect.scales import ScaleScores, score_scales
 from clipforensics.detect.workers import cores
+from clipforensics.jobs.scanning.scoring import scale_settings
 from clipforensics.jobs.scanning.suspects import suspected_labels
 from clipforensics.repair.split import fit_mixture
 from clipforensics.train.evaluate import WORKING_ATTACK
@@ -41,7 +45,6 @@ TARGETS = ("pizza", "cat")  # of the second and third trigger of mt_m
 FEATURES = ("lof", "slof", "dao", "kdist", "lid", "iforest")
 SWAPPED = (0.0, 0.1, 0.2)
 BUDGETS = ("0.001", "0.01", "0.05")
-WIDE = ReferenceSettings()
 BLOCK = 500
 
 
@@ -103,10 +106,12 @@ def measure(cell: tuple[str, float, int], folder: Path) -> None:
     attack, rate, seed = cell
     made = suspect(poisoning(attack, rate), seed, folder)
     x, captions = embedded(made)
-    rankings, scales = ranked(x, captions, seed)
+    rankings, scales, copies = ranked(x, captions, seed)
+    groups = [len(one) for one in copies.groups()]
     record: dict[str, Any] = {
         "attack": attack, "rate": rate, "seed": seed, "pairs": len(x),
         "poisons": int(made.pairs.poisoned.sum()), "figures": made.figures,
+        "counted_once": {"groups": len(groups), "rows": sum(groups)},
         "suspected": suspected(made, rankings),
     }  # fmt: skip
     if made.pairs.poisoned.any():
@@ -159,21 +164,27 @@ def embedded(made: Suspect) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(parts), texts[[place[one] for one in captions]]
 
 
-def ranked(x: np.ndarray, captions: np.ndarray, seed: int) -> tuple[dict[str, np.ndarray], Any]:
-    """Every detector's score of every row, by name, and the scan over scales."""
+def ranked(
+    x: np.ndarray, captions: np.ndarray, seed: int
+) -> tuple[dict[str, np.ndarray], ScaleScores, Copies]:
+    """Every detector's score of every row, by name, the scan over scales, and what counted once.
+
+    Near-copies count as they do in a case by default: many of one kind count once, for all alike.
+    """
     density, reference = DensitySettings(), ReferenceSettings(seed=seed)
+    copies, _ = counted(x, reference)
     asked = [(name, density) for name in FEATURES]
-    made = score_each(x, asked, reference)
+    made = score_each(x, asked, reference, copies=copies)
     found = {name: one.mean for name, one in zip(FEATURES, made, strict=True)}
     unit = ReferenceSettings(seed=seed, normalize=True)
     for (name, _), one in zip(asked[:2], score_each(x, asked[:2], unit), strict=True):
         found[f"{name}, normalized"] = one.mean
-    beside = score_each(x, asked[:1], reference, captions=captions)[0]
+    beside = score_each(x, asked[:1], reference, copies=copies, captions=captions)[0]
     found["lof, captions in the reference"] = beside.mean
     collapsed = score_each(x, asked[:1], reference, copies=near_copies(x))[0]
     found["lof, near-duplicates collapsed"] = collapsed.mean
     found["lof, whole set"] = score(x, "lof", density, ReferenceSettings(reference_size="all")).mean
-    scales = score_scales(x, ScaleSettings(seed=seed))
+    scales = score_scales(x, scale_settings(reference), copies=copies)
     found["scales"] = scales.combined
     far = disagreement(x, captions)
     found["combined"] = combined(scales.combined, far, Footings.of(scales.combined, far))
@@ -181,7 +192,7 @@ def ranked(x: np.ndarray, captions: np.ndarray, seed: int) -> tuple[dict[str, np
     found["clip"] = far
     found["gmm"] = mismatch_log_odds(-far, mixture.means, mixture.sds, mixture.weights)
     found["feature norm"] = np.linalg.norm(x.astype(np.float64), axis=1)
-    return found, scales
+    return found, scales, copies
 
 
 def suspected(made: Suspect, rankings: dict[str, np.ndarray]) -> list[dict[str, Any]]:
@@ -301,9 +312,16 @@ def targets(record: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _record(folder: Path, cell: tuple[str, float, int]) -> Path:
+    """Where a cell is kept; one that was scored by another rule is not found."""
     attack, rate, seed = cell
+    reference = ReferenceSettings()
+    rule = digest({
+        "pairs": PAIRS, "copies": RULE, "reference": reference.model_dump(mode="json"),
+        "density": DensitySettings().model_dump(mode="json"), "cap": CAP, "width": LEAST_WIDTH,
+        "scales": scale_settings(reference).model_dump(mode="json"), "mixture": "sorted",
+    })  # fmt: skip
     (folder / "cells").mkdir(parents=True, exist_ok=True)
-    return folder / "cells" / f"{attack}-{rate:g}-{seed}-{PAIRS}.json"
+    return folder / "cells" / f"{attack}-{rate:g}-{seed}-{rule[:12]}.json"
 
 
 def _single_threaded() -> None:
