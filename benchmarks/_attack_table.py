@@ -11,7 +11,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from _record import spread
 from _suspects import PAIRS, Suspect, suspect
 
 from clipforensics.cases.evidence import write_json
@@ -32,7 +31,6 @@ from clipforensics.detect.workers import cores
 from clipforensics.jobs.scanning.scoring import scale_settings
 from clipforensics.jobs.scanning.suspects import suspected_labels
 from clipforensics.repair.split import fit_mixture
-from clipforensics.train.evaluate import WORKING_ATTACK
 
 ATTACKS = ("badnets", "badnets_corner", "badnets_redrawn", "clean_label", "blend", "sig", "nashville",
            "wanet", "mt_s", "mt_m", "tdpa")  # fmt: skip
@@ -202,113 +200,6 @@ def suspected(made: Suspect, rankings: dict[str, np.ndarray]) -> list[dict[str, 
     found = suspected_labels(case, {name: rankings[name] for name in ("scales", "clip")})
     kept = ("name", "detector", "top", "flagged", "lift", "lift_low", "log10_p", "q")
     return [{name: one[name] for name in kept} for one in found["labels"]]
-
-
-def shown(records: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """One row per attack, rate and detector: mean and deviation over the seeds."""
-    for attack, rate in dict.fromkeys((one["attack"], one["rate"]) for one in records):
-        own = [one for one in records if (one["attack"], one["rate"]) == (attack, rate)]
-        if attack == "clean":
-            continue
-        success = spread([succeeded(one) for one in own])
-        for detector in own[0]["detectors"]:
-            found = [one["detectors"][detector] for one in own]
-            yield {
-                "attack": attack, "rate": rate, "poisons": own[0]["poisons"], "seeds": len(own),
-                "asr_or_psr": success["mean"], "asr_sd": success["sd"],
-                "ca": float(np.mean([one["figures"]["ca"] for one in own])),
-                "working": success["mean"] >= WORKING_ATTACK, "detector": detector,
-                **_figures(found),
-            }  # fmt: skip
-
-
-def succeeded(record: dict[str, Any]) -> float:
-    """The planted attack's ASR; for targeted poisoning the PSR."""
-    figures = record["figures"]
-    return figures["asr"] if "asr" in figures else figures["psr"]
-
-
-def _figures(found: list[dict[str, Any]]) -> dict[str, float]:
-    auroc = spread([one["auroc"] for one in found])
-    row = {"auroc": auroc["mean"], "auroc_sd": auroc["sd"]}
-    row["average_precision"] = float(np.mean([one["average_precision"] for one in found]))
-    for budget in BUDGETS:
-        recalls = [one["recall_at_budget"][budget] for one in found]
-        row[f"recall_at_{budget}"] = float(np.mean(recalls))
-    return row
-
-
-def told(records: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the issue of an unknown rate and target comes to, over the combinations that work."""
-    poisoned = [one for one in records if one["attack"] != "clean"]
-    working = [one for one in poisoned if succeeded(one) >= WORKING_ATTACK]
-    first = [one["suspected"][:1] for one in working]
-    right = [
-        bool(names) and names[0]["name"] in targets(one)
-        for names, one in zip(first, working, strict=True)
-    ]
-    clean = [one["suspected"] for one in records if one["attack"] == "clean"]
-    return {
-        "combinations": len(poisoned), "working": len(working),
-        "rows within .02 of their best scale": {
-            name: beside_best(poisoned, name) for name in ("scales", "combined")
-        },
-        "captions swapped in clean pairs": with_mistakes(poisoned),
-        "target first among suspected labels": f"{sum(right)} of {len(working)} working",
-        "labels suspected of clean models": [
-            [f"{one['name']} (lift at least {one['lift_low']:.1f})" for one in names]
-            for names in clean
-        ],
-    }  # fmt: skip
-
-
-def beside_best(records: list[dict[str, Any]], detector: str) -> dict[str, Any]:
-    """How far below the best single scale a ranking lies: means over the seeds of each row.
-
-    The best scale is chosen by the truth, row by row; the ranking is not. Rows that poison more of
-    the target's own pairs than an attack of their kind is (`PAST_CONCEPT`) are told apart.
-    """
-    gaps, past, works = {}, {}, []
-    for attack, rate in dict.fromkeys((one["attack"], one["rate"]) for one in records):
-        own = [one for one in records if (one["attack"], one["rate"]) == (attack, rate)]
-        best = max(np.mean([one["scales"][scale] for one in own]) for scale in own[0]["scales"])
-        mean = np.mean([one["detectors"][detector]["auroc"] for one in own])
-        if rate in PAST_CONCEPT.get(attack, ()):
-            past[f"{attack} {rate:g}"] = float(best - mean)
-            continue
-        gaps[f"{attack} {rate:g}"] = float(best - mean)
-        if np.mean([succeeded(one) for one in own]) >= WORKING_ATTACK:
-            works.append(float(best - mean))
-    far = {name: round(gap, 4) for name, gap in gaps.items() if gap > 0.02}
-    return {
-        "working": f"{sum(gap <= 0.02 for gap in works)} of {len(works)}",
-        "worst working": max(works, default=None),
-        "all": f"{len(gaps) - len(far)} of {len(gaps)}",
-        "farther below": far,
-        "most of the concept stamped": {name: round(gap, 4) for name, gap in past.items()},
-    }
-
-
-def with_mistakes(records: list[dict[str, Any]]) -> dict[str, Any]:
-    """Means over the cells whose attack works, by share of captions swapped."""
-    working = [one for one in records if succeeded(one) >= WORKING_ATTACK and "swapped" in one]
-    if not working:
-        return {}
-    return {
-        share: {
-            name: {
-                figure: float(np.mean([one["swapped"][share][name][figure] for one in working]))
-                for figure in ("auroc", "recall_at_0.01")
-            }
-            for name in working[0]["swapped"][share]
-        }
-        for share in working[0]["swapped"]
-    }
-
-
-def targets(record: dict[str, Any]) -> tuple[str, ...]:
-    """Target labels of a cell."""
-    return (TARGET, *TARGETS) if record["attack"] == "mt_m" else (TARGET,)
 
 
 def _record(folder: Path, cell: tuple[str, float, int]) -> Path:
