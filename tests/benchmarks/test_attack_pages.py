@@ -8,9 +8,10 @@ import pytest
 
 from clipforensics.errors import DataError
 
-ROOT = Path(__file__).parents[2]
-sys.path.append(str(ROOT / "benchmarks"))
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 from _attack_pages import MAIN, pages
+
+ROOT = Path(__file__).parents[2]
 
 
 def rows(attack, rate, asr):
