@@ -76,7 +76,7 @@ def told(records: Records) -> dict[str, Any]:
     clean = [one["suspected"] for one in records if one["attack"] == "clean"]
     return {
         "combinations": len(cells), "working": len(working),
-        "with groups of near-copies counted once": {
+        "pairs that are counted with others as one, exact copies too": {
             f"{one['attack']} {one['rate']:g}, seed {one['seed']}": one["counted_once"]["rows"]
             for one in records if one.get("counted_once", {}).get("groups")
         },
