@@ -11,24 +11,26 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from _record import spread
 from _suspects import PAIRS, Suspect, suspect
 
 from clipforensics.cases.evidence import write_json
 from clipforensics.config.attack import PoisonSettings, attack_settings
-from clipforensics.config.detect import DensitySettings, ReferenceSettings, ScaleSettings
+from clipforensics.config.detect import DensitySettings, ReferenceSettings
+from clipforensics.config.settings import digest
 from clipforensics.data.demo_world import TARGET, labels
 from clipforensics.data.pairs import Pairs
 from clipforensics.detect.agreement import disagreement, mismatch_log_odds
-from clipforensics.detect.combined import Footings, combined, parts
+from clipforensics.detect.combined import CAP, LEAST_WIDTH, Footings, combined, parts
+from clipforensics.detect.embeddings import Copies
+from clipforensics.detect.frequent import RULE, counted
 from clipforensics.detect.groups import near_copies
 from clipforensics.detect.metrics import evaluate
 from clipforensics.detect.reference import score, score_each
-from clipforensics.detect.scales import score_scales
+from clipforensics.detect.scales import ScaleScores, score_scales
 from clipforensics.detect.workers import cores
+from clipforensics.jobs.scanning.scoring import scale_settings
 from clipforensics.jobs.scanning.suspects import suspected_labels
 from clipforensics.repair.split import fit_mixture
-from clipforensics.train.evaluate import WORKING_ATTACK
 
 ATTACKS = ("badnets", "badnets_corner", "badnets_redrawn", "clean_label", "blend", "sig", "nashville",
            "wanet", "mt_s", "mt_m", "tdpa")  # fmt: skip
@@ -41,7 +43,6 @@ TARGETS = ("pizza", "cat")  # of the second and third trigger of mt_m
 FEATURES = ("lof", "slof", "dao", "kdist", "lid", "iforest")
 SWAPPED = (0.0, 0.1, 0.2)
 BUDGETS = ("0.001", "0.01", "0.05")
-WIDE = ReferenceSettings()
 BLOCK = 500
 
 
@@ -103,10 +104,12 @@ def measure(cell: tuple[str, float, int], folder: Path) -> None:
     attack, rate, seed = cell
     made = suspect(poisoning(attack, rate), seed, folder)
     x, captions = embedded(made)
-    rankings, scales = ranked(x, captions, seed)
+    rankings, scales, copies = ranked(x, captions, seed)
+    groups = [len(one) for one in copies.groups()]
     record: dict[str, Any] = {
         "attack": attack, "rate": rate, "seed": seed, "pairs": len(x),
         "poisons": int(made.pairs.poisoned.sum()), "figures": made.figures,
+        "counted_once": {"groups": len(groups), "rows": sum(groups)},
         "suspected": suspected(made, rankings),
     }  # fmt: skip
     if made.pairs.poisoned.any():
@@ -159,21 +162,27 @@ def embedded(made: Suspect) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(parts), texts[[place[one] for one in captions]]
 
 
-def ranked(x: np.ndarray, captions: np.ndarray, seed: int) -> tuple[dict[str, np.ndarray], Any]:
-    """Every detector's score of every row, by name, and the scan over scales."""
+def ranked(
+    x: np.ndarray, captions: np.ndarray, seed: int
+) -> tuple[dict[str, np.ndarray], ScaleScores, Copies]:
+    """Every detector's score of every row, by name, the scan over scales, and what counted once.
+
+    Near-copies count as they do in a case by default: many of one kind count once, for all alike.
+    """
     density, reference = DensitySettings(), ReferenceSettings(seed=seed)
+    copies, _ = counted(x, reference)
     asked = [(name, density) for name in FEATURES]
-    made = score_each(x, asked, reference)
+    made = score_each(x, asked, reference, copies=copies)
     found = {name: one.mean for name, one in zip(FEATURES, made, strict=True)}
     unit = ReferenceSettings(seed=seed, normalize=True)
     for (name, _), one in zip(asked[:2], score_each(x, asked[:2], unit), strict=True):
         found[f"{name}, normalized"] = one.mean
-    beside = score_each(x, asked[:1], reference, captions=captions)[0]
+    beside = score_each(x, asked[:1], reference, copies=copies, captions=captions)[0]
     found["lof, captions in the reference"] = beside.mean
     collapsed = score_each(x, asked[:1], reference, copies=near_copies(x))[0]
     found["lof, near-duplicates collapsed"] = collapsed.mean
     found["lof, whole set"] = score(x, "lof", density, ReferenceSettings(reference_size="all")).mean
-    scales = score_scales(x, ScaleSettings(seed=seed))
+    scales = score_scales(x, scale_settings(reference), copies=copies)
     found["scales"] = scales.combined
     far = disagreement(x, captions)
     found["combined"] = combined(scales.combined, far, Footings.of(scales.combined, far))
@@ -181,7 +190,7 @@ def ranked(x: np.ndarray, captions: np.ndarray, seed: int) -> tuple[dict[str, np
     found["clip"] = far
     found["gmm"] = mismatch_log_odds(-far, mixture.means, mixture.sds, mixture.weights)
     found["feature norm"] = np.linalg.norm(x.astype(np.float64), axis=1)
-    return found, scales
+    return found, scales, copies
 
 
 def suspected(made: Suspect, rankings: dict[str, np.ndarray]) -> list[dict[str, Any]]:
@@ -193,117 +202,17 @@ def suspected(made: Suspect, rankings: dict[str, np.ndarray]) -> list[dict[str, 
     return [{name: one[name] for name in kept} for one in found["labels"]]
 
 
-def shown(records: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """One row per attack, rate and detector: mean and deviation over the seeds."""
-    for attack, rate in dict.fromkeys((one["attack"], one["rate"]) for one in records):
-        own = [one for one in records if (one["attack"], one["rate"]) == (attack, rate)]
-        if attack == "clean":
-            continue
-        success = spread([succeeded(one) for one in own])
-        for detector in own[0]["detectors"]:
-            found = [one["detectors"][detector] for one in own]
-            yield {
-                "attack": attack, "rate": rate, "poisons": own[0]["poisons"], "seeds": len(own),
-                "asr_or_psr": success["mean"], "asr_sd": success["sd"],
-                "ca": float(np.mean([one["figures"]["ca"] for one in own])),
-                "working": success["mean"] >= WORKING_ATTACK, "detector": detector,
-                **_figures(found),
-            }  # fmt: skip
-
-
-def succeeded(record: dict[str, Any]) -> float:
-    """The planted attack's ASR; for targeted poisoning the PSR."""
-    figures = record["figures"]
-    return figures["asr"] if "asr" in figures else figures["psr"]
-
-
-def _figures(found: list[dict[str, Any]]) -> dict[str, float]:
-    auroc = spread([one["auroc"] for one in found])
-    row = {"auroc": auroc["mean"], "auroc_sd": auroc["sd"]}
-    row["average_precision"] = float(np.mean([one["average_precision"] for one in found]))
-    for budget in BUDGETS:
-        recalls = [one["recall_at_budget"][budget] for one in found]
-        row[f"recall_at_{budget}"] = float(np.mean(recalls))
-    return row
-
-
-def told(records: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the issue of an unknown rate and target comes to, over the combinations that work."""
-    poisoned = [one for one in records if one["attack"] != "clean"]
-    working = [one for one in poisoned if succeeded(one) >= WORKING_ATTACK]
-    first = [one["suspected"][:1] for one in working]
-    right = [
-        bool(names) and names[0]["name"] in targets(one)
-        for names, one in zip(first, working, strict=True)
-    ]
-    clean = [one["suspected"] for one in records if one["attack"] == "clean"]
-    return {
-        "combinations": len(poisoned), "working": len(working),
-        "rows within .02 of their best scale": {
-            name: beside_best(poisoned, name) for name in ("scales", "combined")
-        },
-        "captions swapped in clean pairs": with_mistakes(poisoned),
-        "target first among suspected labels": f"{sum(right)} of {len(working)} working",
-        "labels suspected of clean models": [
-            [f"{one['name']} (lift at least {one['lift_low']:.1f})" for one in names]
-            for names in clean
-        ],
-    }  # fmt: skip
-
-
-def beside_best(records: list[dict[str, Any]], detector: str) -> dict[str, Any]:
-    """How far below the best single scale a ranking lies: means over the seeds of each row.
-
-    The best scale is chosen by the truth, row by row; the ranking is not. Rows that poison more of
-    the target's own pairs than an attack of their kind is (`PAST_CONCEPT`) are told apart.
-    """
-    gaps, past, works = {}, {}, []
-    for attack, rate in dict.fromkeys((one["attack"], one["rate"]) for one in records):
-        own = [one for one in records if (one["attack"], one["rate"]) == (attack, rate)]
-        best = max(np.mean([one["scales"][scale] for one in own]) for scale in own[0]["scales"])
-        mean = np.mean([one["detectors"][detector]["auroc"] for one in own])
-        if rate in PAST_CONCEPT.get(attack, ()):
-            past[f"{attack} {rate:g}"] = float(best - mean)
-            continue
-        gaps[f"{attack} {rate:g}"] = float(best - mean)
-        if np.mean([succeeded(one) for one in own]) >= WORKING_ATTACK:
-            works.append(float(best - mean))
-    far = {name: round(gap, 4) for name, gap in gaps.items() if gap > 0.02}
-    return {
-        "working": f"{sum(gap <= 0.02 for gap in works)} of {len(works)}",
-        "worst working": max(works, default=None),
-        "all": f"{len(gaps) - len(far)} of {len(gaps)}",
-        "farther below": far,
-        "most of the concept stamped": {name: round(gap, 4) for name, gap in past.items()},
-    }
-
-
-def with_mistakes(records: list[dict[str, Any]]) -> dict[str, Any]:
-    """Means over the cells whose attack works, by share of captions swapped."""
-    working = [one for one in records if succeeded(one) >= WORKING_ATTACK and "swapped" in one]
-    if not working:
-        return {}
-    return {
-        share: {
-            name: {
-                figure: float(np.mean([one["swapped"][share][name][figure] for one in working]))
-                for figure in ("auroc", "recall_at_0.01")
-            }
-            for name in working[0]["swapped"][share]
-        }
-        for share in working[0]["swapped"]
-    }
-
-
-def targets(record: dict[str, Any]) -> tuple[str, ...]:
-    """Target labels of a cell."""
-    return (TARGET, *TARGETS) if record["attack"] == "mt_m" else (TARGET,)
-
-
 def _record(folder: Path, cell: tuple[str, float, int]) -> Path:
+    """Where a cell is kept; one that was scored by another rule is not found."""
     attack, rate, seed = cell
+    reference = ReferenceSettings()
+    rule = digest({
+        "pairs": PAIRS, "copies": RULE, "reference": reference.model_dump(mode="json"),
+        "density": DensitySettings().model_dump(mode="json"), "cap": CAP, "width": LEAST_WIDTH,
+        "scales": scale_settings(reference).model_dump(mode="json"), "mixture": "sorted",
+    })  # fmt: skip
     (folder / "cells").mkdir(parents=True, exist_ok=True)
-    return folder / "cells" / f"{attack}-{rate:g}-{seed}-{PAIRS}.json"
+    return folder / "cells" / f"{attack}-{rate:g}-{seed}-{rule[:12]}.json"
 
 
 def _single_threaded() -> None:

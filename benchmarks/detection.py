@@ -2,14 +2,18 @@
 
 Undefended ASR and CA stand beside every row; the whole set as reference and the feature norm are
 controls. The second table trains a suspect for every row and seed, about two hours on two cores;
-a cell that is done is kept, so a stopped benchmark goes on.
+a cell that is done is kept, so a stopped benchmark goes on. The third has the sound models alone:
+what would be flagged when nothing is wrong.
 """
 
 from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
-from _attack_table import ATTACKS, measured, shown, table, told
+from _attack_pages import pages
+from _attack_table import ATTACKS, measured, table
+from _attack_told import shown, told
+from _clean_models import BUDGET, FALSE_RATE, HELD_OUT, PERCENTILE, clean_rows
 from _record import arguments, demo_case, publish, spread
 from _suspects import FOLDER
 
@@ -26,18 +30,28 @@ DETECTORS = ("lof", "slof", "dao", "kdist", "lid", "iforest")
 FIGURES = ("auroc", "average_precision")
 BUDGETS = ("0.001", "0.01", "0.05")
 COMMAND = "clipforensics bench detection"
+RESULTS = Path(__file__).resolve().parents[1] / "assets" / "results" / "detection.json"
 
 
 def main() -> None:
-    """`--part demo`, `attacks` or `both`; `--only measured` reads what is done; `--out` for the Lab page."""
+    """`--part demo`, `attacks`, `clean` or `all`; `tables` prints the Lab page's file as in RESULTS.md.
+
+    `--only measured` reads what is done; `--out` writes the Lab page's file.
+    """
     asked = arguments(
-        __doc__ or "", seeds=5, part="both", attacks=",".join(ATTACKS), attack_seeds=3,
+        __doc__ or "", seeds=5, part="all", attacks=",".join(ATTACKS), attack_seeds=3,
         folder=str(FOLDER), only="all", out="",
     )  # fmt: skip
-    if asked.part in ("demo", "both"):
+    if asked.part not in ("demo", "attacks", "clean", "all", "tables"):
+        raise SystemExit(f"--part {asked.part}: choose demo, attacks, clean, all or tables.")
+    if asked.part == "tables":
+        print(pages(Path(asked.out or RESULTS)))
+    if asked.part in ("demo", "all"):
         on_demo(asked)
-    if asked.part in ("attacks", "both"):
+    if asked.part in ("attacks", "all"):
         over_attacks(asked)
+    if asked.part in ("clean", "all"):
+        on_clean(asked)
 
 
 def over_attacks(asked: Namespace) -> None:
@@ -54,6 +68,15 @@ def over_attacks(asked: Namespace) -> None:
             "rows": rows, "command": COMMAND, "made": utc_now(), "versions": versions(),
         })  # fmt: skip
     publish("detection over attacks", rows, asked, **told(records))
+
+
+def on_clean(asked: Namespace) -> None:
+    """Sound models over their own clean pairs, by the default ranking."""
+    publish(
+        "detection where nothing is wrong", list(clean_rows(asked.attack_seeds, Path(asked.folder))),
+        asked, ranking="combined", cuts=f"percentile {PERCENTILE:g}, budget {BUDGET}",
+        clean=f"{HELD_OUT:,} pairs, false rate {FALSE_RATE:g}",
+    )  # fmt: skip
 
 
 def on_demo(asked: Namespace) -> None:

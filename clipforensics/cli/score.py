@@ -10,7 +10,12 @@ import typer
 from clipforensics import __version__
 from clipforensics.cli.cases import Collapse, reference_settings
 from clipforensics.cli.output import Json, answer, progress_line, unlike_in_kind
-from clipforensics.config.detect import DETECTORS, DensitySettings, ReferenceSettings
+from clipforensics.config.detect import (
+    DETECTORS,
+    SEARCH_MODES,
+    DensitySettings,
+    ReferenceSettings,
+)
 from clipforensics.config.settings import digest, parse
 from clipforensics.detect.embeddings import Copies
 from clipforensics.errors import ConfigError, DataError
@@ -27,11 +32,22 @@ def register(app: typer.Typer) -> None:
 
 
 def score(
-    embeddings: Annotated[Path, typer.Argument(help="float32 or float16 [n, d], as .npy.")],
+    embeddings: Annotated[
+        Path, typer.Argument(help="float16, float32 or float64 [n, d], as .npy.")
+    ],
     detector: Annotated[str, typer.Option(help=f"One of {', '.join(DETECTORS)}.")],
-    out: Annotated[Path, typer.Option(help="Parquet with columns row, score.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Parquet with columns row, score, and over several draws spread (of ln score)."
+        ),
+    ],
     k: Annotated[int, typer.Option(help="Neighbours.")] = DensitySettings().k,
     reference_size: Annotated[str, typer.Option(help="Rows per reference set, or all.")] = "2048",
+    mode: Annotated[
+        str,
+        typer.Option(help=f"With all: {' or '.join(SEARCH_MODES)}, which is fast and misses some."),
+    ] = SEARCH_MODES[0],
     draws: Annotated[int, typer.Option(help="Random reference sets averaged.")] = 5,
     seed: Annotated[int, typer.Option()] = 0,
     normalize: Annotated[bool, typer.Option(help="Score by angle alone.")] = False,
@@ -52,9 +68,15 @@ def score(
     check_out(out, [embeddings, *([clean] if clean else [])])
     reference = reference_settings(reference_size, draws, seed, normalize, collapse)
     sound = None if clean is None else read_clean(clean, x.shape, false_rate, normalize)
+    if sound is not None and mode != SEARCH_MODES[0]:
+        raise ConfigError(
+            f"A cut from clean rows needs mode {SEARCH_MODES[0]}, got {mode}: clean rows are searched "
+            "exactly, and would be compared with scores that are not."
+        )
     density = parse(DensitySettings, {"k": k})
     asked = {"detector": detector, "density": density.model_dump(mode="json"),
-             "reference": reference.model_dump(mode="json"), "version": __version__}  # fmt: skip
+             "reference": reference.model_dump(mode="json"), "mode": mode,
+             "version": __version__}  # fmt: skip
     version = file_version(embeddings)
     keeper = Keeper(out.with_name(f"{out.name}-{digest([version, asked])[:16]}"))
     tell, began = progress_line(), time.perf_counter()
@@ -62,7 +84,7 @@ def score(
         (scores,) = score_each(
             x, [(detector, density)], reference,
             lambda done, n: tell(done, n, f"scoring by {detector}"),
-            state=keeper.begun(), keep=keeper.keep,
+            state=keeper.begun(), keep=keeper.keep, mode=mode,
         )  # fmt: skip
     finally:
         changed = file_version(embeddings) != version
@@ -73,7 +95,7 @@ def score(
         raise DataError(
             f"{embeddings} changed while it was scored. Score it again when it is whole."
         )
-    write_scores(out, scores.mean)
+    write_scores(out, scores.mean, scores.spread if scores.info["draws"] > 1 else None)
     keeper.forget()
     told = {}
     if sound is not None:
@@ -221,8 +243,8 @@ def check_out(out: Path, inputs: Sequence[Path]) -> None:
         raise DataError(f"No folder {out.parent} to write {out.name} into. Make it first.")
 
 
-def write_scores(out: Path, scores: np.ndarray) -> None:
-    """Parquet with columns row and score, all at once."""
+def write_scores(out: Path, scores: np.ndarray, spread: np.ndarray | None = None) -> None:
+    """Parquet with columns row, score and, if there is one, spread, all at once."""
     import io
 
     import pyarrow
@@ -231,7 +253,8 @@ def write_scores(out: Path, scores: np.ndarray) -> None:
     from clipforensics.data.images import write_bytes
     from clipforensics.jobs.scanning.resuming import naming
 
-    table = pyarrow.table({"row": np.arange(len(scores)), "score": scores})
+    more = {} if spread is None else {"spread": spread}
+    table = pyarrow.table({"row": np.arange(len(scores)), "score": scores, **more})
     buffer = io.BytesIO()
     pyarrow.parquet.write_table(table, buffer)
     with naming(out.parent):

@@ -39,6 +39,9 @@ DETECTOR_TITLES: dict[CaseDetectorName, str] = {
     "clip": "Picture against caption",
     "gmm": "Picture against caption, two Gaussians",
 }
+SearchMode = Literal["exact", "ivf"]
+SEARCH_MODES: tuple[SearchMode, ...] = get_args(SearchMode)
+"""How neighbours among the whole set are found: all compared, or the nearest cells of an inverted file."""
 MIN_REFERENCE = 2
 
 

@@ -30,6 +30,9 @@ class DetectionRow(Settings):
     recall_0_01: float = Field(ge=0, le=1, alias="recall_at_0.01")
     recall_0_05: float = Field(ge=0, le=1, alias="recall_at_0.05")
     working: bool = Field(description="whether ASR, or PSR, reaches 80 %")
+    target_first: int | None = Field(
+        default=None, ge=0, description="seeds whose first suspected label is a target"
+    )
 
 
 class DetectionTable(Settings):

@@ -6,15 +6,13 @@ from jaxtyping import Float, Float64
 from clipforensics.config.detect import DensitySettings
 from clipforensics.detect.density import lof_from_neighbours
 from clipforensics.detect.neighbours import approximate_neighbours, neighbours
-from clipforensics.errors import ConfigError
-
-MODES = ("exact", "ivf")
+from clipforensics.detect.reference import check_mode
 
 
 def whole_set_lof(
     x: Float[np.ndarray, "n d"], cfg: DensitySettings, mode: str = "exact", seed: int = 0
 ) -> Float64[np.ndarray, " n"]:
-    """LOF of every row among all the others.
+    """LOF of every row among all the others; `reference.score_each` does so with copies collapsed.
 
     Args:
         x: one embedding per row, exact copies collapsed.
@@ -30,7 +28,6 @@ def whole_set_lof(
         ConfigError: unknown mode, or cfg.k is not smaller than n.
         DataError: as `density.lof`.
     """
-    if mode not in MODES:
-        raise ConfigError(f"Unknown mode {mode!r}; known are {', '.join(MODES)}.")
+    check_mode(mode)
     near = neighbours(x, cfg.k) if mode == "exact" else approximate_neighbours(x, cfg.k, seed)
     return lof_from_neighbours(*near, cfg)

@@ -49,10 +49,13 @@ class Mixture:
 def fit_mixture(cosines: np.ndarray, seed: int = 0) -> Mixture:
     """Fit two Gaussians in float64, on at most 200,000 seeded random rows.
 
+    The rows are sorted first: the start of the fit is drawn by place, and at 2,000 rows another order
+    moved the log odds by up to .68.
+
     Raises:
         DataError: cosines are NaN, or all equal but for rounding.
     """
-    c = np.asarray(cosines, np.float64)
+    c = np.sort(np.asarray(cosines, np.float64))
     if not np.isfinite(c).all() or np.ptp(c) < ROUNDING:
         raise DataError(
             "Picture-caption cosines must be finite and differ, these do not: the towers have "

@@ -69,7 +69,7 @@ def test_score_writes_one_score_a_row(call, table, tmp_path, detector):
     assert code == 0
     assert json.loads(text)["rows"] == 300
     scores = pyarrow.parquet.read_table(out)
-    assert scores.column_names == ["row", "score"]
+    assert scores.column_names == ["row", "score", "spread"]
     assert scores["row"].to_pylist() == list(range(300))
     assert np.isfinite(scores["score"].to_numpy()).all()
 
@@ -80,7 +80,29 @@ def test_score_against_all_is_scikit_learns_lof(call, table, tmp_path):
     out = tmp_path / "s.parquet"
     call("score", table, "--detector", "lof", "--k", 20, "--reference-size", "all", "--out", out)
     expected = -LocalOutlierFactor(n_neighbors=20).fit(np.load(table)).negative_outlier_factor_
-    np.testing.assert_allclose(pyarrow.parquet.read_table(out)["score"], expected, rtol=1e-4)
+    scores = pyarrow.parquet.read_table(out)
+    np.testing.assert_allclose(scores["score"], expected, rtol=1e-4)
+    assert scores.column_names == ["row", "score"]  # of a single draw there is no spread
+
+
+def test_the_whole_set_can_be_searched_fast(call, mistake, table, tmp_path):
+    from scipy.stats import spearmanr
+
+    exact, fast = tmp_path / "exact.parquet", tmp_path / "fast.parquet"
+    whole = ("score", table, "--detector", "lof", "--reference-size", "all")
+    for mode, out in (("exact", exact), ("ivf", fast)):
+        assert call(*whole, "--mode", mode, "--out", out)[0] == 0
+    found = [pyarrow.parquet.read_table(out)["score"].to_numpy() for out in (exact, fast)]
+    assert spearmanr(*found).statistic > 0.95
+    assert "Unknown mode 'hnsw'; known are exact, ivf" in mistake(
+        *whole, "--mode", "hnsw", "--out", fast
+    )
+    assert "Give all as the reference size" in mistake(
+        "score", table, "--detector", "lof", "--mode", "ivf", "--out", fast
+    )
+    assert "A cut from clean rows needs mode exact" in mistake(
+        *whole, "--mode", "ivf", "--clean", table, "--out", tmp_path / "x.parquet"
+    )
 
 
 def test_score_says_what_is_wrong_and_writes_nothing(mistake, table, tmp_path):

@@ -198,6 +198,19 @@ def test_planted_outliers_outscore_the_crowds(name, planted_outliers, rng):
     assert auroc(found, np.arange(100) >= 95) > 0.95
 
 
+def test_an_isolation_forest_is_scikit_learns(rng, monkeypatch):
+    from sklearn.ensemble import IsolationForest
+
+    x = rng.normal(size=(300, 6)).astype(np.float32)
+    in_order = sorted(x, key=bytes)  # so that theirs, too, sees the rows in one order
+    theirs = IsolationForest(n_estimators=8, random_state=3).fit(in_order)
+    np.testing.assert_allclose(isolation_forest(x, 3), -theirs.score_samples(x), rtol=1e-12)
+    monkeypatch.setattr("clipforensics.detect.forest.TREES", 100)
+    plain = IsolationForest(random_state=1).fit(x)  # another seed, the rows as they came
+    found = score(x, "iforest", CFG, WHOLE.model_copy(update={"draws": 1})).mean
+    assert spearmanr(found, -plain.score_samples(x)).statistic > 0.9
+
+
 def test_progress_counts_every_set_and_stop_ends_the_work(rng):
     x, told = rng.normal(size=(200, 3)), []
     score(x, "slof", CFG, SMALL, progress=lambda done, total: told.append((done, total)))

@@ -5,12 +5,14 @@ import pytest
 from scipy.stats import spearmanr
 from sklearn.neighbors import LocalOutlierFactor
 
-from clipforensics.config.detect import DensitySettings
+from clipforensics.config.detect import DensitySettings, ReferenceSettings
 from clipforensics.detect.neighbours import approximate_neighbours
+from clipforensics.detect.reference import score_each
 from clipforensics.detect.whole_set import whole_set_lof
 from clipforensics.errors import ConfigError
 
 K8 = DensitySettings(k=8)
+ALL = ReferenceSettings(reference_size="all")
 
 
 @pytest.fixture
@@ -40,6 +42,25 @@ def test_what_it_finds_lies_where_it_says_and_is_never_the_row_itself(crowds):
 def test_a_few_rows_are_searched_whole(rng):
     x = rng.normal(size=(30, 3))
     np.testing.assert_array_equal(whole_set_lof(x, K8, "ivf"), whole_set_lof(x, K8))
+
+
+@pytest.mark.parametrize("detector", ["lof", "slof", "kdist"])
+def test_scores_by_an_inverted_file_rank_nearly_alike_in_any_order(crowds, detector, rng):
+    asked = [(detector, K8)]
+    (exact,) = score_each(crowds, asked, ALL)
+    (fast,) = score_each(crowds, asked, ALL, mode="ivf")
+    assert spearmanr(exact.mean, fast.mean).statistic > 0.99
+    order = rng.permutation(len(crowds))
+    (shuffled,) = score_each(crowds[order], asked, ALL, mode="ivf")
+    np.testing.assert_allclose(shuffled.mean, fast.mean[order], rtol=1e-9)
+
+
+def test_modes_that_do_not_go_with_the_rest_are_refused(crowds):
+    small = ReferenceSettings(reference_size=500)
+    with pytest.raises(ConfigError, match="searches the whole set, the reference size is 500"):
+        score_each(crowds, [("lof", K8)], small, mode="ivf")
+    with pytest.raises(ConfigError, match="an Isolation Forest reads none"):
+        score_each(crowds, [("iforest", K8)], ALL, mode="ivf")
 
 
 def test_an_unknown_mode_is_refused(crowds):

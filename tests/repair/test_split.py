@@ -21,6 +21,13 @@ def test_a_known_mixture_is_found(seed):
     assert not m.degenerate
 
 
+@pytest.mark.parametrize("n", [2_000, 5_000])
+def test_the_order_of_the_rows_changes_nothing(n, rng, monkeypatch):
+    monkeypatch.setattr("clipforensics.repair.split.FIT_ROWS", 3_000)  # the larger are drawn from
+    c = two(rng, (0.15, 0.05, n * 3 // 4), (0.25, 0.06, n // 4))
+    assert fit_mixture(rng.permutation(c)) == fit_mixture(c)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_one_gaussian_is_cut_at_the_upper_mean_or_falls_back(seed):
     m = fit_mixture(np.random.default_rng(seed).normal(0.1, 0.05, 10_000))

@@ -234,7 +234,7 @@ def scores_key(
     """What decides a detector's scores, as the key of their evidence."""
     key: dict[str, Any] = {"embeddings": embedding_dir(case).name, "detector": detector}
     if detector in ("clip", "gmm"):  # they read a pair alone
-        return key | {"blank": "no score"}
+        return key | {"blank": "no score"} | ({"fit": "sorted"} if detector == "gmm" else {})
     if detector == "combined":
         return (
             key

@@ -1,0 +1,49 @@
+"""The tables in docs/RESULTS.md are those of the file that the Lab page reads."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from clipforensics.errors import DataError
+
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
+from _attack_pages import MAIN, pages
+
+ROOT = Path(__file__).parents[2]
+
+
+def rows(attack, rate, asr):
+    return [
+        {
+            "attack": attack, "rate": rate, "poisons": 100, "seeds": 3, "asr_or_psr": asr,
+            "asr_sd": 0.01, "ca": 0.98, "working": asr >= 0.8, "detector": name, "auroc": 0.9,
+            "auroc_sd": 0.012, "average_precision": 0.5, "recall_at_0.001": 0.1,
+            "recall_at_0.01": 0.6, "recall_at_0.05": 1.0, "target_first": 2,
+        }
+        for name in MAIN
+    ]  # fmt: skip
+
+
+def test_each_attack_has_a_line_in_both_tables(tmp_path):
+    made = {"rows": rows("badnets", 0.01, 0.9) + rows("clean_label", 0.03, 0.3)}
+    (tmp_path / "d.json").write_text(json.dumps({**made, "command": "c", "made": "now"}))
+    first, second = pages(tmp_path / "d.json").split("\n\n")
+    assert [line.split(" | ")[0] for line in first.splitlines()[2:]] == [
+        "| badnets", "| clean_label †"
+    ]  # fmt: skip
+    assert " 0.90 | 0.980 | 0.900 |" in first
+    assert "*0.30*" in first
+    assert first.count("first in 2 of 3") == 2
+    assert ".900 ± .012 | .50; .10, 1.00" in second
+    for table in (first, second):
+        assert len({line.count("|") for line in table.splitlines()}) == 1
+    with pytest.raises(DataError, match="No results at"):
+        pages(tmp_path / "none.json")
+
+
+def test_the_tables_in_the_results_are_the_files():
+    told = (ROOT / "docs" / "RESULTS.md").read_text(encoding="utf-8")
+    for table in pages(ROOT / "assets" / "results" / "detection.json").split("\n\n"):
+        assert table in told
