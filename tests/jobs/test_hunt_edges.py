@@ -9,7 +9,7 @@ from clipforensics.config.oracle import HuntSettings, VerifySettings
 from clipforensics.data.images import write_png
 from clipforensics.data.pairs import Pairs
 from clipforensics.errors import DataError
-from clipforensics.jobs.hunting import banking, examining
+from clipforensics.jobs.hunting import banking, confirming, examining
 from clipforensics.jobs.hunting.examiner import load_examiner
 from clipforensics.jobs.hunting.examining import inspect, is_screened, screen
 from clipforensics.jobs.hunting.triggers import hunt
@@ -51,7 +51,7 @@ def figures(label="banana", rate=0.95):
 
 
 def test_a_stop_is_heard_among_the_controls_of_one_cluster(case, toy, monkeypatch):
-    monkeypatch.setattr(banking, "verify", lambda crop, label, *_, **__: figures(label))
+    monkeypatch.setattr(confirming, "verify", lambda crop, label, *_, **__: figures(label))
     examiner, row = load_examiner(case, SETTINGS), POISONS[0]
     assert len(examiner.clean)  # asked about once, before anything is compared
     picture, told = case.pairs.picture(row, toy.SIDE), []
@@ -138,7 +138,7 @@ def test_what_sightings_share_yields_only_to_a_crop_that_flips_clearly_more(
 ):
     """The crops around it flip .97, and none is large."""
     monkeypatch.setattr(
-        banking, "verify",
+        confirming, "verify",
         lambda crop, label, *_, **__: figures(label, agreed if len(crop.mask) <= 5 else 0.97),
     )  # fmt: skip
     monkeypatch.setattr(banking, "against_controls", lambda *_: Compared(0.01, 100, 0, 40))
