@@ -132,11 +132,15 @@ def test_an_inspection_is_made_anew_for_another_trusted_model_but_not_for_other_
         assert len(looks) == seen
 
 
-@pytest.mark.parametrize(("agreed", "stands"), [(0.93, True), (0.91, False), (0.6, False)])
+@pytest.mark.parametrize(
+    ("agreed", "room", "stands"),
+    [(0.93, 1, True), (0.91, 1, False), (0.6, 1, False),  # room around it, in pixels on two sides
+     (0.91, 12, True), (0.78, 12, True), (0.77, 12, False), (0.6, 12, False)],
+)  # fmt: skip
 def test_what_sightings_share_yields_only_to_a_crop_that_flips_clearly_more(
-    agreed, stands, case, monkeypatch, rng
+    agreed, room, stands, case, monkeypatch, rng
 ):
-    """The crops around it flip .97, and none is large."""
+    """The crops around it flip .97, and none is large; over four times its area, .8 of that will do."""
     monkeypatch.setattr(
         confirming, "verify",
         lambda crop, label, *_, **__: figures(label, agreed if len(crop.mask) <= 5 else 0.97),
@@ -147,7 +151,7 @@ def test_what_sightings_share_yields_only_to_a_crop_that_flips_clearly_more(
         picture = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
         picture[26:31, 26:31] = planted
         shift = np.eye(1, 8, dtype=np.float32)[0]
-        box = (14 - i % 3, 14 - i % 2, 32, 32)
+        box = (26 - room - i % 3, 26 - room - i % 2, 31, 31)
         seen.append(Sighting(f"{i:03d}", "banana", box, picture, shift, figures()))
     (made,) = banking.make_bank(load_examiner(case, SETTINGS), seen, lambda *_: None, lambda: False)
     assert made.consensus == stands

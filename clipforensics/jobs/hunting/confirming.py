@@ -21,6 +21,7 @@ from clipforensics.oracle.verify import Verification, verify
 
 PASSED = ("verified", "narrow")
 CLEARLY = 0.05  # flips more by so much
+LOOSE, NEARLY = 4, 0.8  # times the agreed pattern's area; share of the crop's flip rate
 
 
 @dataclass(frozen=True)
@@ -87,16 +88,18 @@ def _stands(choices: Sequence[Choice]) -> Choice:
     """Which of consensus and single crop stands for the cluster; the consensus comes first.
 
     A crop that fills over a quarter of the picture proves little by flipping more: much of any
-    picture does. Beside it a consensus stands that passes the paste test by itself. (Of a 5-px
+    picture does. Beside it a consensus stands that passes the paste test by itself, and beside one of
+    over four times its area where it flips nearly as much: background helps to flip. (Of a 5-px
     patch in a corner all 25 pixels were agreed on, and flipped as the planted patch does; a crop of
     60 x 30 px around it flipped more, and was no better than control crops of its size.)
     """
     first, last = choices[0], choices[-1]
     if not first.agreed:
         return first
-    enough = last.tested.large and first.tested.status in PASSED
-    flips_alike = first.tested.flip_rate + CLEARLY >= last.tested.flip_rate
-    return first if enough or flips_alike else last
+    flips, at_most = first.tested.flip_rate, last.tested.flip_rate
+    loose = area(last.box_xyxy) > LOOSE * first.core.sum() and flips >= NEARLY * at_most
+    enough = (last.tested.large or loose) and first.tested.status in PASSED
+    return first if enough or flips + CLEARLY >= at_most else last
 
 
 def _confirm(examiner: Examiner, crop: Crop, best: Sighting) -> Verification:
