@@ -101,12 +101,13 @@ def _map_figure(key: str, _draw: Any) -> Any:
     return _draw()
 
 
-def examiner(case: Any, settings: HuntSettings) -> Any:
+def examiner(case: Any, settings: HuntSettings | None) -> Any:
     """Both models, the segmenter and the clean pictures of a case; one case's at a time.
 
     Args:
         case: the case.
-        settings: of the hunt that is looked at: only what it cut and pasted is found again.
+        settings: of the hunt that is looked at: only what it cut and pasted is found again. Without
+            one the latest scan's ranking says which pictures are clean, so that nothing is scored.
 
     Raises:
         CaseError: the case has no trusted model or no segmenter.
@@ -114,15 +115,18 @@ def examiner(case: Any, settings: HuntSettings) -> Any:
     """
     prints = case.fingerprints
     key = (str(case.dir), *(prints.get(n, "") for n in ("weights", "trusted_weights", "labels")))
-    # how many pictures a hunt looks at changes nothing of how one is looked at
-    return _examiner(case, key, settings.model_copy(update={"top": 1}).sha256(), settings)
+    return _examiner(case, key, settings.sha256() if settings else "", settings)
 
 
 @st.cache_resource(max_entries=1, show_spinner="Loading both models and the segmenter…")
-def _examiner(_case: Any, key: tuple[str, ...], sha256: str, _settings: HuntSettings) -> Any:
+def _examiner(_case: Any, key: tuple[str, ...], sha256: str, _settings: HuntSettings | None) -> Any:
     from clipforensics.jobs.hunting.triggers import load_examiner
 
-    ranked = ranking(_case, _settings.detector, _settings.density, _settings.reference)
+    ranked = (
+        ranking(_case, _settings.detector, _settings.density, _settings.reference)
+        if _settings
+        else default_ranking(_case)
+    )
     return load_examiner(_case, _settings, ranked.score)
 
 

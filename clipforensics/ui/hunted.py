@@ -60,13 +60,20 @@ def chosen(case: Any) -> Chosen | None:
     return _chosen(case, one, newest=one is kept[0])
 
 
-def settings_of_chosen(case: Any) -> HuntSettings:
-    """Those of `chosen`; today's before the first hunt, and where its record cannot be read."""
+def settings_of_chosen(case: Any) -> HuntSettings | None:
+    """What whoever asked for the hunt chose, and today's limits: a record is no proof of them.
+
+    Returns:
+        None before the first hunt, and where its record cannot be read.
+    """
     try:
         one = chosen(case)
-        return HuntSettings() if one is None else parse(HuntSettings, dict(one.settings))
+        if one is None or not one.settings:
+            return None
+        then = parse(HuntSettings, dict(one.settings))
     except ForensicsError:  # said where the hunt itself is shown
-        return HuntSettings()
+        return None
+    return HuntSettings(detector=then.detector, fast=then.fast)
 
 
 def choose(case: Any) -> Chosen | None:

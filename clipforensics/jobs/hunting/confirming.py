@@ -1,7 +1,7 @@
 """Which crop stands for a cluster of sightings, confirmed on pictures that it was not screened on."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -33,38 +33,28 @@ class Choice:
     pair: str
     box_xyxy: Box  # in this pair's picture
     agreed: bool  # whether it is the consensus
-    figures: Verification | None = None
-
-    @property
-    def tested(self) -> Verification:
-        """The figures of the confirmation.
-
-        Raises:
-            ValueError: it was not confirmed yet.
-        """
-        if self.figures is None:
-            raise ValueError("A choice has figures once it is confirmed.")
-        return self.figures
+    figures: Verification
 
 
 def confirmed_trigger(examiner: Examiner, group: list[Sighting]) -> Trigger:
     """The cluster's consensus, or its tightest single crop where that clearly flips more."""
-    tightest = _tightest(group)
-    choices = [_crop_of(tightest)]
-    apart = distinct(group)
+    tightest, apart = _tightest(group), distinct(group)
+    crop = cut(tightest.picture, tightest.box_xyxy)
+    figures = _confirm(examiner, crop, tightest)
+    one = Choice(crop, core_of(crop.mask), tightest.pair, tightest.box_xyxy, False, figures)
     if common := consensus(apart) or consensus_in_place(apart):
         crop = Crop(common.pixels, common.mask, common.box_xyxy[:2])
-        choices.insert(0, Choice(crop, common.mask, common.pair, common.box_xyxy, True))
-    tested = [replace(one, figures=_confirm(examiner, one.crop, tightest)) for one in choices]
-    one = _stands(tested)
+        figures = _confirm(examiner, crop, tightest)
+        agreed = Choice(crop, common.mask, common.pair, common.box_xyxy, True, figures)
+        one = agreed if _stands(agreed, one) else one
     clean, seed = examiner.clean.pictures[:SIGNATURE_PICTURES], examiner.settings.verify.seed
     shift = signature(
-        one.crop, clean, examiner.unpasted, examiner.suspect, seed, one.tested.tied_to_place
+        one.crop, clean, examiner.unpasted, examiner.suspect, seed, one.figures.tied_to_place
     )
     pairs = tuple(dict.fromkeys(s.pair for s in group))
     return Trigger(
         tightest.label, one.pair, one.box_xyxy, one.crop.pixels, one.crop.mask, one.core, pairs,
-        one.agreed, one.tested, shift,
+        one.agreed, one.figures, shift,
     )  # fmt: skip
 
 
@@ -79,13 +69,8 @@ def _tightest(group: Sequence[Sighting]) -> Sighting:
     return min(able, key=lambda one: (area(one.box_xyxy), -one.screened.flip_rate, one.pair))
 
 
-def _crop_of(one: Sighting) -> Choice:
-    crop = cut(one.picture, one.box_xyxy)
-    return Choice(crop, core_of(crop.mask), one.pair, one.box_xyxy, False)
-
-
-def _stands(choices: Sequence[Choice]) -> Choice:
-    """Which of consensus and single crop stands for the cluster; the consensus comes first.
+def _stands(agreed: Choice, single: Choice) -> bool:
+    """Whether the consensus stands for the cluster beside its tightest crop.
 
     A crop that fills over a quarter of the picture proves little by flipping more: much of any
     picture does. Beside it a consensus stands that passes the paste test by itself, and beside one of
@@ -93,13 +78,10 @@ def _stands(choices: Sequence[Choice]) -> Choice:
     patch in a corner all 25 pixels were agreed on, and flipped as the planted patch does; a crop of
     60 x 30 px around it flipped more, and was no better than control crops of its size.)
     """
-    first, last = choices[0], choices[-1]
-    if not first.agreed:
-        return first
-    flips, at_most = first.tested.flip_rate, last.tested.flip_rate
-    loose = area(last.box_xyxy) > LOOSE * first.core.sum() and flips >= NEARLY * at_most
-    enough = (last.tested.large or loose) and first.tested.status in PASSED
-    return first if enough or flips + CLEARLY >= at_most else last
+    flips, at_most = agreed.figures.flip_rate, single.figures.flip_rate
+    loose = area(single.box_xyxy) > LOOSE * agreed.core.sum() and flips >= NEARLY * at_most
+    enough = (single.figures.large or loose) and agreed.figures.status in PASSED
+    return bool(enough or flips + CLEARLY >= at_most)
 
 
 def _confirm(examiner: Examiner, crop: Crop, best: Sighting) -> Verification:

@@ -108,6 +108,18 @@ def split_line(epoch, **more):
     }  # fmt: skip
 
 
+def followed(recipe, lines, launched, visit, played):
+    """The page after a run of this recipe was started there, and wrote these lines."""
+    launched.do = lambda run: played.play(
+        run, lines, played.FINISHED, {**played.RESULT, "recipe": recipe}
+    )
+    at = visit("repair", case="tiny")
+    at.segmented_control(key="recipe").set_value(recipe).run()
+    at.number_input(key=f"repair.{recipe}.quick.batch").set_value(32).run()
+    at.button(key="repair.start").click().run()
+    return at
+
+
 def test_safeclips_split_is_drawn_with_its_doubts(home, launched, visit, played):
     lines = [
         played.DONE[0],
@@ -115,13 +127,7 @@ def test_safeclips_split_is_drawn_with_its_doubts(home, launched, visit, played)
         split_line(1, warning="40 safe pairs are below one batch of 256"),
         played.DONE[2],
     ]
-    launched.do = lambda run: played.play(
-        run, lines, played.FINISHED, {**played.RESULT, "recipe": "safeclip"}
-    )
-    at = visit("repair", case="tiny")
-    at.segmented_control(key="recipe").set_value("safeclip").run()
-    at.number_input(key="repair.safeclip.quick.batch").set_value(32).run()
-    at.button(key="repair.start").click().run()
+    at = followed("safeclip", lines, launched, visit, played)
     assert not at.exception
     assert any("Known poisons in the safe set: 1 of 5." in one.value for one in at.text)
     assert any("below one batch of 256" in one.value for one in at.warning)
@@ -192,13 +198,7 @@ def test_what_the_filter_dropped_is_shown(home, launched, visit, played):
     lines = [
         played.DONE[0], {"t": 1.0, "kind": "phase", "step": 0, "filter": made}, played.DONE[2]
     ]  # fmt: skip
-    launched.do = lambda run: played.play(
-        run, lines, played.FINISHED, {**played.RESULT, "recipe": "filter"}
-    )
-    at = visit("repair", case="tiny")
-    at.segmented_control(key="recipe").set_value("filter").run()
-    at.number_input(key="repair.filter.quick.batch").set_value(32).run()
-    at.button(key="repair.start").click().run()
+    at = followed("filter", lines, launched, visit, played)
     assert any("90 pairs dropped" in one.value and "150 kept" in one.value for one in at.text)
     assert any("Of 5 known poisons 1 are still among them" in one.value for one in at.text)
     (emptied,) = [one.value for one in at.warning if "No pair is left that names" in one.value]
