@@ -196,7 +196,7 @@ def test_objects_and_recall_are_asked_of_the_lower_half(case, toy, monkeypatch):
     """Above it lies the label's poison, which no trusted model knows for the label."""
     n = len(case.pairs)
     scores = np.random.default_rng(3).permutation(n).astype(np.float64)
-    made = load_examiner(case, SETTINGS, scores)
+    made = load_examiner(case, whatever_it_knows(1000), scores)  # more than there are
     assert made.clean  # read before anything is counted
     half = set(np.flatnonzero(scores <= np.median(scores)).tolist())
     named = {row for row in range(n) if "banana" in case.labels.named_in(case.pairs.captions[row])}
@@ -207,8 +207,7 @@ def test_objects_and_recall_are_asked_of_the_lower_half(case, toy, monkeypatch):
         lambda self, row, side: read.append(row) or real(self, row, side),
     )
     made.objects("banana", lambda: None)
-    assert set(read) <= half & named
-    assert len(set(read)) >= 20
+    assert set(read) == half & named
     read.clear()
     assert made.recall("banana").asked == min(60, len(half & named))
     assert set(read) <= half & named
