@@ -61,17 +61,23 @@ class PoisonedPairs:
 
 @dataclass(frozen=True)
 class Suspect:
-    """A model, the world and poison it learned from last, and what was measured on held-out pictures."""
+    """A model, the world and poison it learned from last, and what was measured on held-out pictures.
+
+    Attributes:
+        given: the pairs it learned from, where no single poisoning makes them.
+    """
 
     encoder: OpenClipEncoder
     world: DemoWorld
     poison: PoisonSettings | None
     figures: dict[str, Any]
 
+    given: PoisonedPairs | None = None
+
     @cached_property
     def pairs(self) -> PoisonedPairs:
         """The pairs it learned from last; drawing 10,000 pictures takes a while, so only when asked."""
-        return poisoned_pairs(self.world, self.poison)
+        return self.given or poisoned_pairs(self.world, self.poison)
 
 
 def suspect(poison: PoisonSettings | None, seed: int, folder: Path = FOLDER) -> Suspect:
@@ -96,7 +102,7 @@ def suspect(poison: PoisonSettings | None, seed: int, folder: Path = FOLDER) -> 
         kept = json.loads(record.read_text(encoding="utf-8"))
         return Suspect(load_clip(str(DEMO_MODEL), weights), world, poison, kept["figures"])
     made = Suspect(load_clip(str(DEMO_MODEL), sound_clip(seed, folder)), world, poison, {})
-    _train(made.encoder, made.pairs, training)
+    learn(made.encoder, made.pairs, training)
     made.figures.update(evaluator(world, made.pairs.manifest)(made.encoder))
     save_clip(made.encoder, weights)
     write_json(record, {**key, "figures": made.figures})
@@ -109,7 +115,7 @@ def sound_clip(seed: int, folder: Path = FOLDER) -> Path:
     path = folder / f"sound-{seed}-{digest(training.model_dump(mode='json'))}.safetensors"
     if not path.is_file():
         encoder = new_clip(str(DEMO_MODEL), training.model_seed)
-        _train(encoder, poisoned_pairs(DemoWorld(2 * FIRST_SEED + seed, PAIRS), None), training)
+        learn(encoder, poisoned_pairs(DemoWorld(2 * FIRST_SEED + seed, PAIRS), None), training)
         save_clip(encoder, path)
     return path
 
@@ -189,6 +195,7 @@ def test_frames(world: DemoWorld) -> np.ndarray:
     return np.stack([world.test_picture(row) for row in range(world.n_test)])
 
 
-def _train(encoder: OpenClipEncoder, pairs: PoisonedPairs, settings: TrainSettings) -> None:
+def learn(encoder: OpenClipEncoder, pairs: PoisonedPairs, settings: TrainSettings) -> None:
+    """Train on with these pairs by plain CLIP training."""
     data = TrainingData(torch.from_numpy(pairs.frames), encoder.tokenize(list(pairs.captions)))
     train(encoder, data, PlainClip(np.arange(len(data)), settings), settings, LOOP)

@@ -138,6 +138,26 @@ def test_sightings_that_show_the_agreed_pattern_are_of_one_trigger(case, monkeyp
     assert bank[0].shown_in(seen[-1])
 
 
+@pytest.mark.parametrize("second", [0, 4, 6])
+def test_two_patches_for_one_label_are_two_triggers(case, monkeypatch, rng, second):
+    """They move the suspect alike, so one cluster holds both; five sightings agree on a pattern."""
+    monkeypatch.setattr(confirming, "verify", lambda crop, label, *_, **__: figures(label))
+    monkeypatch.setattr(banking, "against_controls", lambda *_: Compared(0.01, 100, 0, 40))
+    axes = np.tile(np.eye(8, dtype=np.float32)[0], (8, 1))
+    planted, seen = corner_sightings(8, rng, axes)
+    also, more = corner_sightings(second, rng, axes)
+    more = [replace(one, pair=f"b{one.pair}") for one in more]
+    bank = banking.make_bank(
+        load_examiner(case, SETTINGS), [*seen, *more], lambda *_: None, lambda: False
+    )
+    found = {one.pixels.tobytes(): {pair[0] for pair in one.pairs} for one in bank}
+    if second < 5:  # too few to agree: they stay with those that turn the suspect alike
+        assert found == {planted.tobytes(): {"0", "b"} if second else {"0"}}
+    else:
+        assert found == {planted.tobytes(): {"0"}, also.tobytes(): {"b"}}
+    assert sum(len(one.pairs) for one in bank) == 8 + second
+
+
 def figures(label, rate=0.95):
     return Verification(
         label, 100, {"found": rate, "random": rate}, rate, (rate - 0.05, 1.0), 0.1, 0.0, 0.0, 6, 6,

@@ -14,12 +14,8 @@ from clipforensics.jobs.hunting.confirming import PASSED, confirmed_trigger
 from clipforensics.jobs.hunting.examiner import Examiner
 from clipforensics.jobs.hunting.examining import verification_from
 from clipforensics.jobs.runs.run_folder import Stopped
-from clipforensics.oracle.bank import (
-    Sighting,
-    Trigger,
-    clusters,
-    distinct,
-)
+from clipforensics.oracle.bank import Sighting, Trigger, clusters
+from clipforensics.oracle.consensus import distinct, parted
 from clipforensics.oracle.controls import against_controls
 from clipforensics.oracle.objects import beside
 from clipforensics.oracle.rates import holm
@@ -33,7 +29,7 @@ BANK, ARRAYS = "bank.json", "bank.npz"
 def make_bank(
     examiner: Examiner, seen: list[Sighting], tell: Progress, halt: Stop
 ) -> list[Trigger]:
-    """One trigger per cluster, confirmed on more pictures and against control crops.
+    """One trigger per cluster and pattern, confirmed on more pictures and against control crops.
 
     What was seen in one picture alone must be equalled by no control: it is the best of all crops
     that were screened, and its p-value does not pay for that. With a noisy trusted model a real
@@ -46,7 +42,8 @@ def make_bank(
     if not seen:
         return []
     groups = clusters([s.label for s in seen], np.stack([s.signature for s in seen]))
-    confirmed = _all_confirmed(examiner, [[seen[j] for j in group] for group in groups], tell, halt)
+    parts = [part for group in groups for part in parted([seen[j] for j in group])]
+    confirmed = _all_confirmed(examiner, parts, tell, halt)
     settings, theta = examiner.settings.verify, examiner.settings.oracle.theta
     # only what passed so far is worth the controls; Holm counts exactly these
     tested = [i for i, t in enumerate(confirmed) if t.figures.status in PASSED]

@@ -6,15 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from clipforensics.jobs.hunting.examiner import SIGNATURE_PICTURES, Examiner
-from clipforensics.oracle.bank import (
-    Sighting,
-    Trigger,
-    consensus,
-    consensus_in_place,
-    core_of,
-    distinct,
-    signature,
-)
+from clipforensics.oracle.bank import Sighting, Trigger, core_of, signature
+from clipforensics.oracle.consensus import common
 from clipforensics.oracle.pasting import Crop, cut
 from clipforensics.oracle.regions import Box, area
 from clipforensics.oracle.verify import Verification, verify
@@ -38,14 +31,14 @@ class Choice:
 
 def confirmed_trigger(examiner: Examiner, group: list[Sighting]) -> Trigger:
     """The cluster's consensus, or its tightest single crop where that clearly flips more."""
-    tightest, apart = _tightest(group), distinct(group)
+    tightest = _tightest(group)
     crop = cut(tightest.picture, tightest.box_xyxy)
     figures = _confirm(examiner, crop, tightest)
     one = Choice(crop, core_of(crop.mask), tightest.pair, tightest.box_xyxy, False, figures)
-    if common := consensus(apart) or consensus_in_place(apart):
-        crop = Crop(common.pixels, common.mask, common.box_xyxy[:2])
+    if shared := common(group):
+        crop = Crop(shared.pixels, shared.mask, shared.box_xyxy[:2])
         figures = _confirm(examiner, crop, tightest)
-        agreed = Choice(crop, common.mask, common.pair, common.box_xyxy, True, figures)
+        agreed = Choice(crop, shared.mask, shared.pair, shared.box_xyxy, True, figures)
         one = agreed if _stands(agreed, one) else one
     clean, seed = examiner.clean.pictures[:SIGNATURE_PICTURES], examiner.settings.verify.seed
     shift = signature(
