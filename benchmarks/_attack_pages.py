@@ -17,7 +17,7 @@ TITLES = {
 
 
 def pages(path: Path) -> str:
-    """Both tables, as Markdown.
+    """When they were measured and how, and both tables, as Markdown.
 
     Raises:
         DataError: there is no such file, or it is no such table.
@@ -28,7 +28,8 @@ def pages(path: Path) -> str:
     rows: dict[tuple[str, float], dict[str, DetectionRow]] = {}
     for row in table.rows:
         rows.setdefault((row.attack, row.rate), {})[row.detector] = row
-    return "\n".join([*_main(rows), "", *_budgets(rows)])
+    about = f"Measured {table.made[:10]} by `{table.command}` (torch {table.versions.get('torch', '?')})."
+    return "\n".join([about, "", *_main(rows), "", *_budgets(rows)])
 
 
 def _main(rows: dict[tuple[str, float], dict[str, DetectionRow]]) -> Iterator[str]:

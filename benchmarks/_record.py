@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -16,9 +16,14 @@ import numpy as np
 
 from clipforensics import __version__
 from clipforensics.cases.case import Case
+from clipforensics.cases.evidence import write_json
+from clipforensics.cases.provenance import utc_now, versions
 from clipforensics.config.demo import DemoSettings
 from clipforensics.jobs.attacking.demo import demo
 
+RECORDED = Path(__file__).resolve().parents[1] / "assets" / "results"
+"""Cells that take minutes each are kept here, in the repository: a fresh clone prints their tables at
+once, and measures what changed since, or all of them with `--records ELSEWHERE`."""
 PACKAGES = ("torch", "numpy", "faiss-cpu", "umap-learn", "scikit-learn", "open_clip_torch")
 
 
@@ -47,6 +52,21 @@ def say(step: int, total: int, message: str = "", **_: Any) -> None:
     """One line on stderr when a stage ends."""
     if step >= total:
         sys.stderr.write(f"{message}: {total:,}\n")
+
+
+def keep(path: Path, record: dict[str, Any]) -> None:
+    """Write a cell's record, with when and with what it was made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, {**record, "made": utc_now(), "versions": versions()})
+
+
+def kept(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """The records of those cells that are there, and a line on stderr that says how many."""
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.is_file()]
+    days = sorted(one["made"][:10] for one in found)
+    when = f", made {days[0]} to {days[-1]}" if days else ""
+    sys.stderr.write(f"{len(found)} of {len(paths)} cells are recorded{when}.\n")
+    return found
 
 
 def spread(values: list[float]) -> dict[str, float]:

@@ -17,12 +17,11 @@ from typing import Any
 import numpy as np
 import torch
 from _attack_table import embedded, poisoning
-from _record import spread
+from _record import keep, spread
 from _suspects import FIRST_SEED, PAIRS, Suspect, evaluator, suspect, truth_of
 
 from clipforensics.attacks.stamping import Attack
 from clipforensics.attacks.writing import built
-from clipforensics.cases.evidence import write_json
 from clipforensics.config.attack import FixedPatchSettings
 from clipforensics.config.recipes import FilterSettings
 from clipforensics.config.repair import RETRAIN, RecipeSettings, RepairSettings, recipe_settings
@@ -68,12 +67,12 @@ class Cell:
             RepairSettings.model_validate({"recipe": self.recipe, "changes": changes})
         )
 
-    def path(self, folder: Path) -> Path:
+    def path(self, records: Path) -> Path:
         """Where its record is kept."""
         key = digest(
             {"settings": self.settings.model_dump(mode="json"), "pairs": PAIRS, "rate": RATE}
         )
-        return folder / "repairs" / f"{self.attack}-{self.seed}-{self.recipe}-{key[:8]}.json"
+        return records / f"{self.attack}-{self.seed}-{self.recipe}-{key[:8]}.json"
 
 
 @dataclass(frozen=True)
@@ -89,40 +88,37 @@ class Planted:
         return self.attack.stamp(picture, rng)[0]
 
 
-def fill(cells: Sequence[Cell], folder: Path) -> None:
-    """Measure what is not measured yet; each cell is written as it is done."""
-    left = [one for one in cells if not one.path(folder).is_file()]
+def fill(cells: Sequence[Cell], records: Path, folder: Path) -> None:
+    """Measure what is not recorded yet; each cell is written as it is done.
+
+    Args:
+        folder: of the suspects' weights.
+    """
+    left = [one for one in cells if not one.path(records).is_file()]
     sys.stderr.write(
-        f"{len(cells) - len(left)} of {len(cells)} cells are there. {cost(left, folder)}\n"
+        f"{len(cells) - len(left)} of {len(cells)} cells are there. {cost(left, records)}\n"
     )
     for done, cell in enumerate(left, start=1):
         began = time.perf_counter()
         record = measure(cell, folder)
         record["cell_seconds"] = time.perf_counter() - began
-        cell.path(folder).parent.mkdir(parents=True, exist_ok=True)
-        write_json(cell.path(folder), record)
+        keep(cell.path(records), record)
         sys.stderr.write(
             f"{done} of {len(left)} cells: {cell.attack}, {cell.seed}, {cell.recipe}, "
             f"{record['cell_seconds']:.0f} s\n"
         )
 
 
-def there(cells: Sequence[Cell], folder: Path) -> list[dict[str, Any]]:
-    """Records of the cells that are measured."""
-    paths = [one.path(folder) for one in cells]
-    return [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.is_file()]
-
-
-def cost(cells: Sequence[Cell], folder: Path) -> str:
-    """What measuring these cells will take, by what such recipes took before in this folder."""
+def cost(cells: Sequence[Cell], records: Path) -> str:
+    """What measuring these cells will take, by what such recipes took before."""
     if not cells:
         return "Nothing is left to measure."
     said = []
     for recipe in dict.fromkeys(one.recipe for one in cells):
         count = sum(one.recipe == recipe for one in cells)
-        kept = (folder / "repairs").glob(f"*-{recipe}-*.json")
-        records = [json.loads(path.read_text(encoding="utf-8")) for path in kept]
-        took = [one.get("cell_seconds") or one["seconds"] for one in records]
+        paths = records.glob(f"*-{recipe}-*.json")
+        before = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+        took = [one.get("cell_seconds") or one["seconds"] for one in before]
         each = f"about {np.median(took):,.0f} s each" if took else "not timed here yet"
         said.append(f"{count} {recipe} ({each})")
     return f"To measure: {', '.join(said)}; and a minute or two for each suspect that is not there yet."

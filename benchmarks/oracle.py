@@ -6,19 +6,18 @@ as a case of its pairs alone; of a sound one every trigger, label and victim nam
 figures of a hunt are kept, so that a stopped benchmark goes on where it was.
 """
 
-import json
 import tempfile
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
 from _attack_table import poisoning
-from _record import arguments, demo_case, publish, say
+from _record import RECORDED, arguments, demo_case, keep, kept, publish, say
 from _suspect_case import suspect_case
 from _suspects import FOLDER, suspect
 
 from clipforensics.attacks.manifest import Manifest
-from clipforensics.cases.evidence import REVISIONS, write_json
+from clipforensics.cases.evidence import REVISIONS
 from clipforensics.config.oracle import HuntSettings
 from clipforensics.config.settings import digest
 from clipforensics.jobs.hunting.triggers import hunt
@@ -29,14 +28,23 @@ SUSPECTS = "badnets:0.01,badnets_corner:0.01,badnets_redrawn:0.03,clean:0"
 def main() -> None:
     """One row per hunt over the `--top` most suspicious pairs; `--seeds` of each suspect."""
     asked = arguments(
-        __doc__ or "", top=200, demo="yes", suspects=SUSPECTS, seeds=3, folder=str(FOLDER)
+        __doc__ or "",
+        top=200,
+        demo="yes",
+        suspects=SUSPECTS,
+        seeds=3,
+        folder=FOLDER,
+        records=RECORDED / "hunts",
     )
     settings = HuntSettings(top=asked.top)
     rows = [hunted_demo(asked, settings)] if asked.demo == "yes" else []
     for one in filter(None, asked.suspects.split(",")):
         name, rate = one.rsplit(":", 1)
-        rows += [hunted(name, float(rate), seed, settings, asked) for seed in range(asked.seeds)]
-    publish("oracle", rows, asked)
+        rows += kept(
+            [hunted(name, float(rate), seed, settings, asked) for seed in range(asked.seeds)]
+        )
+    shown = [{k: v for k, v in row.items() if k not in ("made", "versions")} for row in rows]
+    publish("oracle", shown, asked)
 
 
 def hunted_demo(asked: Namespace, settings: HuntSettings) -> dict[str, Any]:
@@ -46,22 +54,18 @@ def hunted_demo(asked: Namespace, settings: HuntSettings) -> dict[str, Any]:
         return {"case": "demo", **figures(found, case.truth)}
 
 
-def hunted(
-    name: str, rate: float, seed: int, settings: HuntSettings, asked: Namespace
-) -> dict[str, Any]:
-    """One suspect, from the folder when it was hunted before."""
-    folder = Path(asked.folder)
+def hunted(name: str, rate: float, seed: int, settings: HuntSettings, asked: Namespace) -> Path:
+    """The record of one suspect's hunt, made now unless it was hunted before."""
     key = digest([settings.sha256(), REVISIONS])[:12]  # what an earlier search found is not kept
-    kept = folder / "hunts" / f"{name}-{rate:g}-{seed}-{key}.json"
-    if not kept.is_file():
-        made = suspect(poisoning(name, rate), seed, folder)
+    record = asked.records / f"{name}-{rate:g}-{seed}-{key}.json"
+    if not record.is_file():
+        made = suspect(poisoning(name, rate), seed, asked.folder)
         with tempfile.TemporaryDirectory() as scratch:
             case = suspect_case(Path(scratch) / "case", made, f"{name} {rate:g}, seed {seed}")
             found = hunt(case, settings, say)
-        kept.parent.mkdir(parents=True, exist_ok=True)
         about = {"case": case.name, "asr": made.figures.get("asr")}
-        write_json(kept, about | figures(found, made.pairs.manifest))
-    return json.loads(kept.read_text(encoding="utf-8"))
+        keep(record, about | figures(found, made.pairs.manifest))
+    return record
 
 
 def figures(found: dict[str, Any], truth: Manifest | None) -> dict[str, Any]:

@@ -2,12 +2,11 @@
 
 One suspect for each patch side and place (see `_suspects.py`), the bundled small SAM and its fast
 mode, the shipped trusted model. Confidence and list length are varied at the default of the other.
-Each cell is kept in `--folder`, so that a stopped benchmark goes on where it was. The patch is
+Each cell is kept in `--records`, so that a stopped benchmark goes on where it was. The patch is
 BadNets' dotted grid: the small SAM was trained on blocks, stripes, flat patches and noise
 (`--pattern blocks` is one draw of a family it knows).
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,10 @@ import torch
 from _chart import Panel, write_chart
 from _oracle_cells import TAUS, THETAS, Cell
 from _oracle_pictures import held_out, see
-from _record import arguments, publish
-from _suspects import suspect
+from _record import RECORDED, arguments, keep, kept, publish
+from _suspects import FOLDER, suspect
 
-from clipforensics.cases.evidence import REVISIONS, write_json
+from clipforensics.cases.evidence import REVISIONS
 from clipforensics.config.attack import BadNetsSettings, Place, PoisonSettings
 from clipforensics.config.oracle import SEGMENTER_PRESETS, HuntSettings, OracleSettings
 from clipforensics.config.settings import digest
@@ -42,10 +41,9 @@ def main() -> None:
     """All cells, then one table at the default setting and the two curves."""
     asked = arguments(
         __doc__ or "", seed=0, stamped=300, clean=500, rate=0.03, sides=",".join(map(str, SIDES)),
-        places=",".join(PLACES), pattern="grid", segmenters="small,fast", folder=Path("build/oracle_curves"),
-        suspects=Path("build/suspects"), chart=Path(),
+        places=",".join(PLACES), pattern="grid", segmenters="small,fast", records=RECORDED / "oracle_curves",
+        suspects=FOLDER, chart=Path(),
     )  # fmt: skip
-    asked.folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)  # so that seconds are of one core
     cells = []
     for name in asked.segmenters.split(","):
@@ -60,11 +58,11 @@ def main() -> None:
 
 
 def measured(name: str, asked: Any) -> list[dict[str, Any]]:
-    """Every cell of one segmenter, from the folder or made now."""
-    cells, clean, oracle = [], None, None
+    """Every cell of one segmenter, recorded or made now."""
+    files, clean, oracle = [], None, None
     for px in map(int, asked.sides.split(",")):
         for place in asked.places.split(","):
-            file = asked.folder / f"{name}-{asked.pattern}-{px}-{place}-{key(asked)}.json"
+            file = asked.records / f"{name}-{asked.pattern}-{px}-{place}-{key(asked)}.json"
             if not file.is_file():
                 poison = PoisonSettings(
                     attack=BadNetsSettings(patch_px=px, place=place, pattern=asked.pattern),
@@ -75,9 +73,9 @@ def measured(name: str, asked: Any) -> list[dict[str, Any]]:
                 pictures = held_out(asked.seed, asked.stamped, asked.clean, poison.target)
                 clean = clean or [see(picture, oracle) for picture in pictures.clean]
                 found = Cell(made, poison, oracle, pictures).measure(clean)
-                write_json(file, {"segmenter": name, "patch_px": px, "place": place, **found})
-            cells.append(json.loads(file.read_text(encoding="utf-8")))
-    return cells
+                keep(file, {"segmenter": name, "patch_px": px, "place": place, **found})
+            files.append(file)
+    return kept(files)
 
 
 def key(asked: Any) -> str:

@@ -8,7 +8,7 @@ without `--case` the demo case is made in `build/demo`, and kept.
 
 With `--attacks badnets,blend` it is another table: recipes against attacks over `--seeds` suspects
 each, at equal clean budget and steps, with the undefended row. There EftCLIP is given the planted
-trigger. A cell that is done is kept in `--folder`. `--there` measures nothing and prints what is kept;
+trigger. A cell that is done is kept in `--records`. `--there` measures nothing and prints what is kept;
 so does Ctrl-C.
 """
 
@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from _attack_table import ATTACKS
-from _record import arguments, demo_case, publish
-from _repair_table import PAIRS, POOL, RATE, Cell, fill, shown, there
+from _record import RECORDED, arguments, demo_case, kept, publish
+from _repair_table import PAIRS, POOL, RATE, Cell, fill, shown
 from _suspects import FOLDER
 
 from clipforensics.cases.case import Case
@@ -47,7 +47,13 @@ SHOWN = (
 def main() -> None:
     """The demo case, or with `--attacks` a table over attacks."""
     asked = arguments(
-        __doc__ or "", recipes="", attacks="", seeds=3, folder=str(FOLDER), there=False
+        __doc__ or "",
+        recipes="",
+        attacks="",
+        seeds=3,
+        folder=FOLDER,
+        there=False,
+        records=RECORDED / "repairs",
     )
     if asked.attacks:
         over_attacks(asked)
@@ -64,11 +70,10 @@ def over_attacks(asked: Namespace) -> None:
         for recipe in named(asked.recipes, RECIPE_SETTINGS, OVER_ATTACKS)
         for cell in controlled(Cell(attack, seed, recipe))
     ]
-    folder = Path(asked.folder)
     if not asked.there:
         with until_stopped():
-            fill(cells, folder)
-    records = there(cells, folder)
+            fill(cells, asked.records, asked.folder)
+    records = kept([one.path(asked.records) for one in cells])
     publish(
         "repair over attacks", list(shown(records)), asked,
         pairs=PAIRS, poison_rate=RATE, clean_pool=POOL, seeds=asked.seeds, cells=f"{len(records)} of {len(cells)}",
@@ -86,7 +91,7 @@ def on_demo(asked: Namespace) -> None:
     with demo_case(asked.case or DEMO) as case:
         found = cli("triggers", str(case.dir))
         recipes = named(asked.recipes, RECIPE_SETTINGS, RECIPES)
-        made = {name: result for name in recipes if (result := kept(case, name))}
+        made = {name: result for name in recipes if (result := run_before(case, name))}
         sys.stderr.write(f"{len(made)} of {len(recipes)} recipes have run on {case.dir}.\n")
         if not asked.there:
             with until_stopped():
@@ -107,7 +112,7 @@ def on_demo(asked: Namespace) -> None:
         )  # fmt: skip
 
 
-def kept(case: Case, recipe: str) -> dict[str, Any] | None:
+def run_before(case: Case, recipe: str) -> dict[str, Any] | None:
     """The result of the newest run that did just this with the newest hunt."""
     config = RepairSettings.model_validate({"recipe": recipe}).model_dump(mode="json")
     sha256 = digest({"kind": "repair", "config": config})

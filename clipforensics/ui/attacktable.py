@@ -54,7 +54,7 @@ def show() -> None:
     if table is None:
         st.text(
             "Not measured yet: there is no assets/results/detection.json. "
-            "The command clipforensics bench detection measures every attack and writes it."
+            "The command clipforensics bench detection --part attacks measures every attack and writes it."
         )
         return
     figure, detectors, all_rows = _controls(table)

@@ -29,7 +29,8 @@ def rows(attack, rate, asr):
 def test_each_attack_has_a_line_in_both_tables(tmp_path):
     made = {"rows": rows("badnets", 0.01, 0.9) + rows("clean_label", 0.03, 0.3)}
     (tmp_path / "d.json").write_text(json.dumps({**made, "command": "c", "made": "now"}))
-    first, second = pages(tmp_path / "d.json").split("\n\n")
+    about, first, second = pages(tmp_path / "d.json").split("\n\n")
+    assert about == "Measured now by `c` (torch ?)."
     assert [line.split(" | ")[0] for line in first.splitlines()[2:]] == [
         "| badnets", "| clean_label †"
     ]  # fmt: skip
@@ -45,5 +46,6 @@ def test_each_attack_has_a_line_in_both_tables(tmp_path):
 
 def test_the_tables_in_the_results_are_the_files():
     told = (ROOT / "docs" / "RESULTS.md").read_text(encoding="utf-8")
-    for table in pages(ROOT / "assets" / "results" / "detection.json").split("\n\n"):
+    _, *tables = pages(ROOT / "assets" / "results" / "detection.json").split("\n\n")
+    for table in tables:
         assert table in told
