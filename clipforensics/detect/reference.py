@@ -10,19 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from clipforensics.config.detect import (
-    DETECTORS,
-    SEARCH_MODES,
-    DensitySettings,
-    ReferenceSettings,
-)
-from clipforensics.detect.density import (
-    FROM_NEIGHBOURS,
-    SCORES,
-    Undefined,
-    logged,
-    neighbours_needed,
-)
+from clipforensics.config.detect import DETECTORS, DensitySettings, ReferenceSettings
+from clipforensics.detect.density import Undefined
 from clipforensics.detect.device import device_for
 from clipforensics.detect.draws import Plan, plan_for, sets_of
 from clipforensics.detect.embeddings import (
@@ -32,15 +21,12 @@ from clipforensics.detect.embeddings import (
     find_copies,
     take,
 )
-from clipforensics.detect.forest import isolation_forest
 from clipforensics.detect.frequent import counted
-from clipforensics.detect.neighbours import approximate_neighbours, neighbours
+from clipforensics.detect.one_set import check_mode, if_long, transformed
 from clipforensics.detect.workers import each_in_turn
 from clipforensics.errors import ConfigError, DataError, RunError
 
 Progress = Callable[[int, int], None]
-LONG_ROWS = 4096
-"""Rows from which a stop is asked for within a reference set too."""
 
 
 @dataclass(frozen=True)
@@ -148,13 +134,13 @@ def score_each(
             raise ConfigError(f"Unknown detector {detector!r}; known are {', '.join(DETECTORS)}.")
     check_mode(mode, reference, [detector for detector, _ in asked])
     for table in (x,) if captions is None else (x, captions):
-        check_embeddings(table, reference.normalize, _if_long(stop, table))
+        check_embeddings(table, reference.normalize, if_long(stop, table))
     if captions is not None and captions.shape != x.shape:
         raise DataError(
             f"Captions need the shape of the pictures, {list(x.shape)}, got {list(captions.shape)}."
         )
     if copies is None or words is None:
-        copies, words = counted(x, reference, _if_long(stop, x), copies)
+        copies, words = counted(x, reference, if_long(stop, x), copies)
     plan = plan_for(copies, asked, reference)
     if state is None or state.mean.shape != (len(asked), plan.rows):
         state = State(0, *np.zeros((2, len(asked), plan.rows)))
@@ -169,7 +155,7 @@ def score_each(
             also = also[own[np.argsort(content_words(also, own))]]
             part = np.vstack([part, also])
         try:
-            return _transformed(asked, part, task[1], stop, device, mode)[:, : len(task[0])]
+            return transformed(asked, part, task[1], stop, device, mode)[:, : len(task[0])]
         except Undefined as problem:  # it knows the set alone
             raise problem.of_table(copies.first[task[0]]) from None
 
@@ -198,30 +184,6 @@ def score_each(
     ]
 
 
-def check_mode(
-    mode: str, reference: ReferenceSettings | None = None, detectors: Sequence[str] = ()
-) -> None:
-    """Refuse a way to find neighbours that is not known, or does not go with the rest.
-
-    Raises:
-        ConfigError: unknown, or "ivf" for less than the whole set, or for a detector without neighbours.
-    """
-    if mode not in SEARCH_MODES:
-        raise ConfigError(f"Unknown mode {mode!r}; known are {', '.join(SEARCH_MODES)}.")
-    if mode == "exact" or reference is None:
-        return
-    if reference.reference_size != "all":
-        raise ConfigError(
-            f"mode=ivf searches the whole set, the reference size is {reference.reference_size:,}: sets of "
-            "that size are searched exactly. Give all as the reference size, or mode exact."
-        )
-    if "iforest" in detectors:
-        raise ConfigError(
-            "mode=ivf finds neighbours, and an Isolation Forest reads none. Choose another detector, "
-            "or mode exact."
-        )
-
-
 def _read(x: np.ndarray, rows: np.ndarray, normalize: bool) -> np.ndarray:
     """These rows in this order; a memory-mapped file is read in one direction."""
     order = np.argsort(rows)
@@ -244,41 +206,6 @@ def _answer(
     mean = mean if asked[0] == "dao" else np.exp(mean)
     info = _info(x, copies, plan, *asked, reference)
     return Scores(mean[copies.place], spread[copies.place], info, copies)
-
-
-def _if_long(stop: Callable[[], bool] | None, x: np.ndarray) -> Callable[[], bool] | None:
-    """Whether to ask in the middle: only what takes longer than a moment."""
-    return stop if len(x) > LONG_ROWS else None
-
-
-def _transformed(
-    asked: Sequence[tuple[str, DensitySettings]],
-    x: np.ndarray,
-    seed: int,
-    stop: Callable[[], bool] | None,
-    device: str,
-    mode: str,
-) -> np.ndarray:
-    """Scores [asked, rows] on the scale that draws are averaged on."""
-    densities = [neighbours_needed(*one) for one in asked if one[0] != "iforest"]
-    stop, near = _if_long(stop, x), None
-
-    def watch(done: int, total: int) -> None:
-        if stop is not None and stop():
-            raise RunError(f"Stopped while finding neighbours, after {done:,} of {total:,} rows.")
-
-    if mode == "ivf":
-        near = approximate_neighbours(x, max(densities), seed % 2**31, watch)
-    elif len(densities) > 1 or (densities and (stop is not None or device != "cpu")):
-        near = neighbours(x, max(densities), progress=watch, device=device)
-    out = np.empty((len(asked), len(x)))
-    for at, (name, density) in enumerate(asked):
-        if name == "iforest":
-            out[at] = isolation_forest(x, seed)
-        else:
-            out[at] = FROM_NEIGHBOURS[name](*near, density) if near else SCORES[name](x, density)
-        out[at] = logged(name, out[at])
-    return out
 
 
 def _info(

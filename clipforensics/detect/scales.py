@@ -16,7 +16,8 @@ from clipforensics.config.detect import DensitySettings, ReferenceSettings, Scal
 from clipforensics.detect.draws import check_differ
 from clipforensics.detect.embeddings import Copies, check_embeddings, content_words, find_copies
 from clipforensics.detect.neighbours import check_k
-from clipforensics.detect.reference import LONG_ROWS, Progress, State, score_each
+from clipforensics.detect.one_set import if_long
+from clipforensics.detect.reference import Progress, State, score_each
 
 LEAST_SHARE = 8  # a set holds at least so many times k rows
 LEAST_SETS = 4  # a larger reference size leaves too few different sets in a draw
@@ -118,7 +119,7 @@ def score_scales(
     Raises:
         ConfigError, DataError, RunError: as `reference.score`.
     """
-    reading = stop if len(x) > LONG_ROWS else None
+    reading = if_long(stop, x)
     check_embeddings(x, cfg.normalize, reading)
     copies = copies or find_copies(x, cfg.normalize, reading)
     check_differ(copies)

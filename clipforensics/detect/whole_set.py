@@ -6,7 +6,7 @@ from jaxtyping import Float, Float64
 from clipforensics.config.detect import DensitySettings
 from clipforensics.detect.density import lof_from_neighbours
 from clipforensics.detect.neighbours import approximate_neighbours, neighbours
-from clipforensics.detect.reference import check_mode
+from clipforensics.detect.one_set import check_mode
 
 
 def whole_set_lof(

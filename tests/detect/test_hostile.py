@@ -99,9 +99,9 @@ def test_captions_join_the_reference_once_each_and_are_not_scored(x, rng):
 
 
 def test_a_stop_is_heard_while_a_large_set_is_searched(monkeypatch, rng):
-    from clipforensics.detect import neighbours, reference
+    from clipforensics.detect import neighbours, one_set
 
-    monkeypatch.setattr(reference, "LONG_ROWS", 100)
+    monkeypatch.setattr(one_set, "LONG_ROWS", 100)
     monkeypatch.setattr(neighbours, "PRODUCTS", 0)
     monkeypatch.setattr(neighbours, "QUERIES", 50)
     asked = iter(range(1000))
