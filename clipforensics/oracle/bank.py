@@ -53,10 +53,6 @@ class Trigger:
         """The trigger as something to paste."""
         return Crop(self.pixels, self.mask, self.box_xyxy[:2])
 
-    def shown_in(self, one: Sighting) -> bool:
-        """Whether a sighting of the same label holds this pattern somewhere in its box."""
-        return one.label == self.label and self.lies_in(one.crop.pixels)
-
     def lies_in(self, window: UInt8[np.ndarray, "h w 3"]) -> bool:
         """Whether these pixels hold this pattern somewhere."""
         return lies_in(window, self.pixels, self.mask)
@@ -66,11 +62,12 @@ def lies_in(
     window: UInt8[np.ndarray, "h w 3"],
     pixels: UInt8[np.ndarray, "a b 3"],
     mask: Bool[np.ndarray, "a b"],
+    least: float = SAME_PATTERN,
 ) -> bool:
-    """Whether a pattern lies somewhere in these pixels."""
+    """Whether a pattern lies somewhere in these pixels, by correlation."""
     if (window.shape[:2] < np.array(mask.shape)).any():
         return False
-    return float(peaks(window[None], pixels, mask)[0][0]) >= SAME_PATTERN
+    return float(peaks(window[None], pixels, mask)[0][0]) >= least
 
 
 def signature(

@@ -1,19 +1,19 @@
 """What the sightings of a cluster have in common: the trigger, cut clean by consensus."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import compress
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from clipforensics.oracle.bank import Sighting, core_of, lies_in
 from clipforensics.oracle.matching import is_flat, nearest_shift
-from clipforensics.oracle.regions import Box
+from clipforensics.oracle.pasting import cut
+from clipforensics.oracle.regions import Box, area
 
 LEAST_PIXELS = 4  # of an agreed pattern
 MEMBERS, MEMBER_CORRELATION = 5, 0.6
-REFERENCES = 8  # sightings that others are held against in turn
+REFERENCES = 8  # sightings that others are held against in turn, and about as many of every size
 SAME_PICTURE = 0.99  # correlation of two whole pictures, from which one is a copy of the other
 SHIFT_PX = 4  # two boxes, each up to 2 px off
 STEADY_LEVELS = 8
@@ -35,21 +35,50 @@ def common(sightings: Sequence[Sighting]) -> Agreed | None:
     return consensus(apart) or consensus_in_place(apart)
 
 
-def parted(group: list[Sighting]) -> list[list[Sighting]]:
-    """A cluster, or its parts where each shares a pattern that lies in no picture of those before it.
+def parted(
+    group: list[Sighting], between: Callable[[], None] = lambda: None
+) -> list[list[Sighting]]:
+    """A cluster, or its parts where they share different patterns.
 
     Two patches planted for one label turn the suspect the same way, so their sightings are one
-    cluster; each must be confirmed, looked for in other pictures, and healed, by itself.
+    cluster; each must be confirmed, looked for in other pictures, and healed, by itself. What holds
+    the first pattern no better than it must to take part in a consensus (a faint patch in JPEG) is of
+    it still, and a part whose pattern most of the others hold as well is a piece of the same trigger.
+
+    Args:
+        between: called before each search for a pattern; whoever has waited enough raises in it.
     """
+    parts, rest = [], group
+    between()
     agreed = common(group)
-    if agreed is None:
-        return [group]
-    carries = [lies_in(one.picture, agreed.pixels, agreed.mask) for one in group]
-    own = list(compress(group, carries))
-    others = [one for one, does in zip(group, carries, strict=True) if not does]
-    if not own or common(others) is None:
-        return [group]
-    return [own, *parted(others)]
+    while agreed is not None:
+        own, others = _told_apart(rest, agreed)
+        between()
+        agreed = common(others)
+        if agreed is None or 2 * len(_told_apart(own, agreed)[0]) >= len(own):
+            break
+        parts.append(own)
+        rest = others
+    return [*parts, rest]
+
+
+def _told_apart(
+    sightings: Sequence[Sighting], agreed: Agreed
+) -> tuple[list[Sighting], list[Sighting]]:
+    """Those whose boxes, a little grown, hold this pattern, and the others."""
+    parts: tuple[list[Sighting], list[Sighting]] = ([], [])
+    for one in sightings:
+        window = cut(one.picture, _grown(one.box_xyxy, one.picture.shape[1])).pixels
+        holds = lies_in(window, agreed.pixels, agreed.mask, MEMBER_CORRELATION)
+        parts[0 if holds else 1].append(one)
+    return parts
+
+
+def _grown(box: Box, side: int) -> Box:
+    x0, y0, x1, y1 = box
+    return (
+        max(0, x0 - SHIFT_PX), max(0, y0 - SHIFT_PX), min(side, x1 + SHIFT_PX), min(side, y1 + SHIFT_PX)
+    )  # fmt: skip
 
 
 def consensus(sightings: Sequence[Sighting]) -> Agreed | None:
@@ -57,8 +86,9 @@ def consensus(sightings: Sequence[Sighting]) -> Agreed | None:
 
     One sighting is the reference. The others are moved by at most 3 px beyond the difference
     of their boxes to correlate best with it; where the median absolute deviation of those at .6 or
-    more is under 8 levels, the median stands. The first few sightings are taken as the reference in
-    turn until one finds agreement: a crop far larger than the trigger correlates with nothing but itself.
+    more is under 8 levels, the median stands. Some sightings are taken as the reference in turn until
+    one finds agreement, the tightest first, since a crop far larger than the trigger correlates with
+    nothing but itself; then others of every size, since a few that agree on nothing may be tight.
 
     Returns:
         what is steady, and where in the reference picture; None when fewer than five align, or
@@ -66,8 +96,14 @@ def consensus(sightings: Sequence[Sighting]) -> Agreed | None:
     """
     if len(sightings) < MEMBERS:
         return None
-    agreed = (_agreed(reference, sightings) for reference in sightings[:REFERENCES])
+    agreed = (_agreed(reference, sightings) for reference in _references(sightings))
     return next((one for one in agreed if one is not None), None)
+
+
+def _references(sightings: Sequence[Sighting]) -> list[Sighting]:
+    by_area = sorted(range(len(sightings)), key=lambda i: (area(sightings[i].box_xyxy), i))
+    spread = by_area[:: max(1, len(by_area) // REFERENCES)]
+    return [sightings[i] for i in dict.fromkeys([*by_area[:REFERENCES], *spread])]
 
 
 def _agreed(first: Sighting, sightings: Sequence[Sighting]) -> Agreed | None:

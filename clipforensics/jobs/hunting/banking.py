@@ -14,8 +14,8 @@ from clipforensics.jobs.hunting.confirming import PASSED, confirmed_trigger
 from clipforensics.jobs.hunting.examiner import Examiner
 from clipforensics.jobs.hunting.examining import verification_from
 from clipforensics.jobs.runs.run_folder import Stopped
-from clipforensics.oracle.bank import Sighting, Trigger, clusters
-from clipforensics.oracle.consensus import distinct, parted
+from clipforensics.oracle.bank import Sighting, Trigger, clusters, lies_in
+from clipforensics.oracle.consensus import Agreed, distinct, parted
 from clipforensics.oracle.controls import against_controls
 from clipforensics.oracle.objects import beside
 from clipforensics.oracle.rates import holm
@@ -42,7 +42,13 @@ def make_bank(
     if not seen:
         return []
     groups = clusters([s.label for s in seen], np.stack([s.signature for s in seen]))
-    parts = [part for group in groups for part in parted([seen[j] for j in group])]
+
+    def waited() -> None:
+        tell(0, len(groups), "finding what sightings share")
+        if halt():
+            raise Stopped("Stopped before confirming triggers; inspected pictures are kept.")
+
+    parts = [part for group in groups for part in parted([seen[j] for j in group], waited)]
     confirmed = _all_confirmed(examiner, parts, tell, halt)
     settings, theta = examiner.settings.verify, examiner.settings.oracle.theta
     # only what passed so far is worth the controls; Holm counts exactly these
@@ -92,14 +98,19 @@ def _all_confirmed(
         if halt():
             raise Stopped("Stopped while confirming triggers; inspected pictures are kept.")
         tell(total - len(left), total, "confirming triggers")
-        made = confirmed_trigger(examiner, left.pop(0))
-        if made.consensus and made.figures.status in PASSED:
-            joins = [all(made.shown_in(one) for one in group) for group in left]
+        made, pattern = confirmed_trigger(examiner, left.pop(0))
+        if pattern is not None and made.figures.status in PASSED:
+            joins = [all(_shows(one, made.label, pattern) for one in group) for group in left]
             more = [one.pair for group in compress(left, joins) for one in group]
             made = replace(made, pairs=tuple(dict.fromkeys([*made.pairs, *more])))
             left = [group for group, same in zip(left, joins, strict=True) if not same]
         confirmed.append(made)
     return confirmed
+
+
+def _shows(one: Sighting, label: str, pattern: Agreed) -> bool:
+    """Whether a sighting of this label holds the pattern somewhere in its box."""
+    return one.label == label and lies_in(one.crop.pixels, pattern.pixels, pattern.mask)
 
 
 def _beside_objects(
