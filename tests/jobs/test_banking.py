@@ -125,14 +125,30 @@ def test_without_an_agreed_pattern_the_tightest_crop_that_flips_as_much_stands(
 def test_sightings_that_show_the_agreed_pattern_are_of_one_trigger(case, monkeypatch, rng):
     monkeypatch.setattr(confirming, "verify", lambda crop, label, *_, **__: figures(label))
     monkeypatch.setattr(banking, "against_controls", lambda *_: Compared(0.01, 100, 0, 40))
-    axes = np.eye(8, dtype=np.float32)[[0] * 6 + [1, 2, 3]]  # three stand alone by their shift
+    axes = np.eye(8, dtype=np.float32)[[0] * 6 + [1, 2, 2]]  # three stand apart by their shift
     planted, seen = corner_sightings(9, rng, axes)
     empty = replace(seen[-1], picture=rng.integers(0, 256, (32, 32, 3), np.uint8))
     bank = banking.make_bank(
         load_examiner(case, SETTINGS), [*seen[:-1], empty], lambda *_: None, lambda: False
     )
-    assert sorted(len(one.pairs) for one in bank) == [1, 8]
-    assert {one.pairs for one in bank if len(one.pairs) == 1} == {("008",)}
+    found = sorted((one.pairs for one in bank), key=len)
+    assert [len(pairs) for pairs in found] == [2, 7]
+    assert set(found[0]) == {"007", "008"}  # of a pair of sightings both must show it
+
+
+def test_whichever_crop_stands_sightings_are_joined_by_the_agreed_pattern(case, monkeypatch, rng):
+    """A tight crop that clearly flips more than the pattern inside stands, and is looked for alike."""
+
+    def pasted(crop, label, *_, **__):
+        return figures(label, 0.7 if crop.mask.shape == (5, 5) else 0.97)
+
+    monkeypatch.setattr(confirming, "verify", pasted)
+    monkeypatch.setattr(banking, "against_controls", lambda *_: Compared(0.01, 100, 0, 40))
+    axes = np.eye(8, dtype=np.float32)[[0] * 6 + [1, 2]]
+    _, seen = corner_sightings(8, rng, axes)
+    seen = [replace(one, box_xyxy=(25, 25, 32, 32)) for one in seen]
+    (made,) = banking.make_bank(load_examiner(case, SETTINGS), seen, lambda *_: None, lambda: False)
+    assert (made.mask.shape, made.consensus, len(made.pairs)) == ((7, 7), False, 8)
 
 
 @pytest.mark.parametrize("second", [0, 4, 6])

@@ -1,9 +1,13 @@
 """What sightings of one cluster share, pixel by pixel, and when they share two patterns."""
 
+import io
+from dataclasses import replace
+
 import numpy as np
+from PIL import Image
 
 from clipforensics.oracle.bank import Sighting
-from clipforensics.oracle.consensus import consensus, consensus_in_place, distinct, parted
+from clipforensics.oracle.consensus import common, consensus, consensus_in_place, distinct, parted
 from clipforensics.oracle.verify import Verification
 
 FIGURES = Verification(
@@ -145,3 +149,95 @@ def test_a_cluster_of_one_pattern_stays_whole_with_what_agrees_on_nothing(rng):
     whole = [*first, *few]
     assert [part is whole for part in parted(whole)] == [True]
     assert [part is few for part in parted(few)] == [True]
+
+
+def test_three_patches_are_three_parts_whatever_their_order(rng):
+    patterns = rng.integers(0, 256, (3, 10, 10, 3), dtype=np.uint8)
+    seen = [one for pattern in patterns for one in loose_sightings(6, rng, pattern)]
+    wanted = {frozenset(map(id, seen[start : start + 6])) for start in (0, 6, 12)}
+    for _ in range(3):
+        rng.shuffle(seen)
+        assert {frozenset(map(id, part)) for part in parted(seen)} == wanted
+
+
+def test_neither_wide_crops_nor_tight_strangers_in_front_hide_what_the_others_share(rng):
+    """The references are some of the tightest and some of every size, in whatever order they come."""
+    planted, also, *strangers = rng.integers(0, 256, (10, 10, 10, 3), dtype=np.uint8)
+    first, second = loose_sightings(8, rng, planted), loose_sightings(12, rng, also)
+    wide = [
+        replace(one, box_xyxy=(max(0, x0 - 9), max(0, y0 - 9), x1 + 9, y1 + 9))
+        for one in loose_sightings(8, rng, also)
+        for x0, y0, x1, y1 in [one.box_xyxy]
+    ]
+    tight = [one for pattern in strangers for one in loose_sightings(1, rng, pattern)]
+    tight = [
+        replace(one, box_xyxy=(x0 + 2, y0 + 2, x1 - 2, y1 - 2))
+        for one in tight
+        for x0, y0, x1, y1 in [one.box_xyxy]
+    ]
+    for more in (wide, tight):
+        assert common([*more, *second]) is not None
+        parts = parted([*first, *more, *second])
+        assert {frozenset(map(id, part)) for part in parts} in (
+            {frozenset(map(id, first)), frozenset(map(id, [*more, *second]))},
+            {frozenset(map(id, [*first, *more])), frozenset(map(id, second))},
+        )
+
+
+def test_a_faint_patch_in_jpeg_is_one_trigger(rng):
+    """A member correlates at .6 or more with what was agreed on, seldom at .9."""
+    pattern = rng.integers(-20, 21, (14, 14, 3))
+    seen = []
+    for i in range(40):
+        ground = rng.integers(40, 216, (8, 8, 3), dtype=np.uint8)
+        picture = np.array(Image.fromarray(ground).resize((64, 64), Image.Resampling.BICUBIC))
+        x, y = (int(v) for v in rng.integers(4, 64 - 18, 2))
+        picture[y : y + 14, x : x + 14] = 128 + pattern
+        stored = io.BytesIO()
+        Image.fromarray(picture).save(stored, "jpeg", quality=75)
+        picture = np.array(Image.open(stored))
+        box = (x - 2, y - 2, x + 16, y + 16)
+        seen.append(Sighting(f"p{i}", "banana", box, picture, np.eye(4)[0], FIGURES))
+    assert common(seen) is not None
+    assert [part is seen for part in parted(seen)] == [True]
+
+
+def test_a_piece_of_the_patch_is_no_second_trigger(rng):
+    """Boxes that hold its left side alone agree on that; it lies in the others' boxes, too."""
+    planted = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    seen = []
+    for i in range(14):
+        picture = rng.integers(0, 256, (48, 48, 3), dtype=np.uint8)
+        x, y = (int(v) for v in rng.integers(8, 24, 2))
+        picture[y : y + 16, x : x + 16] = planted
+        box = (x, y, x + (16 if i < 8 else 6), y + 16)
+        seen.append(Sighting(f"p{i}", "banana", box, picture, np.eye(4)[0], FIGURES))
+    assert common(seen[8:]) is not None
+    assert [part is seen for part in parted(seen)] == [True]
+
+
+def test_a_second_patch_is_found_in_pictures_that_hold_the_first_as_well(rng):
+    """What counts is what the box holds, not what lies elsewhere in the picture."""
+    planted, also = rng.integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
+    seen = []
+    for i in range(16):
+        picture = rng.integers(0, 256, (48, 48, 3), dtype=np.uint8)
+        picture[6:14, 6:14], picture[32:40, 32:40] = planted, also
+        box = (5, 5, 15, 15) if i % 2 else (31, 31, 41, 41)
+        seen.append(Sighting(f"p{i}", "banana", box, picture, np.eye(4)[0], FIGURES))
+    parts = parted(seen)
+    assert {part[0].box_xyxy for part in parts} == {(5, 5, 15, 15), (31, 31, 41, 41)}
+    assert all(len({one.box_xyxy for one in part}) == 1 for part in parts)
+
+
+def test_copies_of_one_picture_are_no_agreement(toy):
+    picture, _, box = toy.scene("sea", np.random.default_rng(1), stamped=True)
+    one = Sighting("p", "banana", box, picture, np.eye(4)[0], FIGURES)
+    assert common([one] * 9) is None
+
+
+def test_whoever_waits_is_asked_before_each_search(rng):
+    asked = []
+    patterns = rng.integers(0, 256, (2, 10, 10, 3), dtype=np.uint8)
+    parted([s for p in patterns for s in loose_sightings(6, rng, p)], lambda: asked.append(1))
+    assert len(asked) == 3

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from clipforensics.config.oracle import VerifySettings
+from clipforensics.oracle import controls
 from clipforensics.oracle.controls import (
     ENOUGH_AS_GOOD,
     Compared,
@@ -13,7 +14,7 @@ from clipforensics.oracle.controls import (
     as_good_as,
     control_flips,
 )
-from clipforensics.oracle.pasting import Crop, cut, random_crop
+from clipforensics.oracle.pasting import Crop, cut, pasted_at, random_crop
 
 SETTINGS = VerifySettings()
 
@@ -59,6 +60,24 @@ def test_none_of_100_controls_does_what_the_planted_patch_does(toy, court, rng):
     suspect, _, clean = court
     found = against_controls(planted(toy, rng), clean, suspect, SETTINGS, clusters=1)
     assert found == Compared(1 / 101, controls=100, as_good=0, pictures=SETTINGS.n_screen)
+
+
+def test_controls_are_pasted_on_pictures_that_no_candidate_was_chosen_by(
+    toy, court, rng, monkeypatch
+):
+    suspect, _, clean = court
+    asked = []
+
+    def seen(crop, shown, *rest):
+        asked.append(shown.pictures)
+        return pasted_at(crop, shown, *rest)
+
+    monkeypatch.setattr(controls, "pasted_at", seen)
+    against_controls(planted(toy, rng), clean, suspect, SETTINGS, clusters=1)
+    last = clean.pictures[-SETTINGS.n_screen :]
+    assert len(clean) >= 2 * SETTINGS.n_screen
+    assert asked
+    assert all(np.array_equal(pictures, last) for pictures in asked)
 
 
 def test_more_clusters_are_paid_for_with_more_controls(toy, court, rng):

@@ -80,8 +80,7 @@ def make_bank(
 
 
 def _in_one_picture(trigger: Trigger, seen: Sequence[Sighting]) -> bool:
-    own = [one for one in seen if one.pair in trigger.pairs and one.label == trigger.label]
-    return len(distinct(own)) == 1
+    return len(distinct([one for one in seen if one.pair in trigger.pairs])) == 1
 
 
 def _all_confirmed(
