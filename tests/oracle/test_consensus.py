@@ -186,13 +186,13 @@ def test_neither_wide_crops_nor_tight_strangers_in_front_hide_what_the_others_sh
 
 def test_a_faint_patch_in_jpeg_is_one_trigger(rng):
     """A member correlates at .6 or more with what was agreed on, seldom at .9."""
-    pattern = rng.integers(-20, 21, (14, 14, 3))
+    blocks = rng.integers(0, 2, (7, 7, 3)).repeat(2, axis=0).repeat(2, axis=1)
     seen = []
     for i in range(40):
         ground = rng.integers(40, 216, (8, 8, 3), dtype=np.uint8)
         picture = np.array(Image.fromarray(ground).resize((64, 64), Image.Resampling.BICUBIC))
         x, y = (int(v) for v in rng.integers(4, 64 - 18, 2))
-        picture[y : y + 14, x : x + 14] = 128 + pattern
+        picture[y : y + 14, x : x + 14] = 108 + 40 * blocks
         stored = io.BytesIO()
         Image.fromarray(picture).save(stored, "jpeg", quality=75)
         picture = np.array(Image.open(stored))
