@@ -65,7 +65,9 @@ def headline(
             "pictures does so. The paste test decides."
         )
     else:
-        st.markdown(f"{badge} {_argument(case, found, one, after, theta, p_label)}")
+        st.markdown(
+            f"{badge} {_argument(case, found, one, after, theta, p_label)} {_proof(figures, label)}"
+        )
 
 
 def _argument(case: Any, found: Any, one: Any, after: Any, theta: float, p_label: float) -> str:
@@ -85,6 +87,21 @@ def _argument(case: Any, found: Any, one: Any, after: Any, theta: float, p_label
         f"most, and {theta:.0%} would count as found. "
         f"The region alone makes the suspect say :orange[**{label}**] ({one.confidence:.0%}); "
         f"{removed}"
+    )
+
+
+def _proof(figures: Any | None, label: str) -> str:
+    """What the paste test adds to the argument, if it was made."""
+    if figures is None:
+        return ""
+    said = (
+        f"Pasted on {figures.n:,} clean pictures, it turns {figures.flip_rate:.0%} to {label} "
+        f"(trusted model {figures.flip_rate_trusted:.0%})"
+    )
+    if figures.controls is None:
+        return f"{said}."
+    return (
+        f"{said}; {figures.controls_as_good:,} of {figures.controls:,} control crops did as much."
     )
 
 
@@ -176,7 +193,7 @@ def lists(case: Any, found: Any, one: Any | None, theta: float) -> None:
         st.markdown("**The trusted model finds**, best region")
         _seen(case, found, theta)
     with third, st.container(border=True, height="stretch"):
-        st.markdown("**Said, not found**, best region")
+        st.markdown(f"**Said, not found**: trusted model at most ({theta:.0%} counts)")
         if unseen:
             _lines((name, p, name in marked) for name, p in unseen)
         elif found.suspicious:

@@ -111,9 +111,15 @@ def undo(case: Any) -> Any | None:
     except ForensicsError as problem:
         st.toast(state.plain(str(problem)), icon=":material/error:")
         return None
-    said = f"Taken back: {entry.kind} {entry.subject}" if entry else "Nothing left to take back."
+    said = "Nothing left to take back." if entry is None else f"Taken back: {_undone(case, entry)}"
     st.toast(state.plain(said), icon=":material/undo:")
     return entry
+
+
+def _undone(case: Any, entry: Any) -> str:
+    """What one undo took back: a pick of many is one group."""
+    many = sum(one.group == entry.group for one in case.store.entries())
+    return f"{entry.kind} {entry.subject}" if many == 1 else f"{many:,} {entry.kind}s"
 
 
 def undo_button(case: Any, key: str, **more: Any) -> None:

@@ -135,7 +135,7 @@ def ingredients(case: Any, repair: RepairSettings) -> bool:
 
 def _triggers(triggers: list[Any], affected: list[str], heals: bool) -> None:
     """The triggers and the labels they pull to; the rivals of EftCLIP are measured by them alone."""
-    many = f"{len(triggers)} verified trigger{'s' * (len(triggers) > 1)}"
+    many = _how_many(triggers)
     with st.container(horizontal=True, vertical_alignment="center"):
         for trigger in triggers[:TRIGGERS_SHOWN]:
             st.image(pictures.webp(trigger.pixels, 96), width=48, alt=f"Trigger {trigger.label}")
@@ -144,6 +144,14 @@ def _triggers(triggers: list[Any], affected: list[str], heals: bool) -> None:
         else:
             st.markdown(f"**Measured by {many}**, which it is not shown", width="content")
         st.text(f"Affected labels: {', '.join(affected) or 'none'}")
+
+
+def _how_many(triggers: list[Any]) -> str:
+    picked = sum(one.figures.status != "verified" for one in triggers)
+    s = "s" * (len(triggers) > 1)
+    if not picked:
+        return f"{len(triggers)} verified trigger{s}"
+    return f"{len(triggers)} trigger{s}, {picked} of them picked by a reviewer and not verified"
 
 
 def launch(case: Any, repair: RepairSettings) -> None:

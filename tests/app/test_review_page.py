@@ -51,6 +51,21 @@ def test_undo_brings_the_sample_back(at, case):
     assert (entry.action, entry.subject) == ("undo", first)
 
 
+def test_undo_says_how_many_it_took_back(case, monkeypatch):
+    said = []
+    fake = SimpleNamespace(session_state={}, toast=lambda text, **_: said.append(text))
+    monkeypatch.setattr(reviewdesk.picks, "st", fake)
+    monkeypatch.setattr(reviewdesk.state, "reviewer", lambda: "ann")
+    case.store.decide("sample", case.pairs.ids[0], "unsure", "ann")
+    case.store.decide_many("sample", case.pairs.ids[1:4], "suspicious", "ann")
+    for _ in range(3):
+        reviewdesk.picks.undo(case)
+    assert said == [
+        "Taken back: 3 samples", f"Taken back: sample {case.pairs.ids[0]}",
+        "Nothing left to take back.",
+    ]  # fmt: skip
+
+
 def test_one_verdict_is_taken_back_and_the_others_stay(at, case, visit):
     first = current(at)
     second = next(name for name in case.pairs.ids if name != first)

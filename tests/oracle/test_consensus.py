@@ -208,9 +208,9 @@ def test_a_piece_of_the_patch_is_no_second_trigger(rng):
     seen = []
     for i in range(14):
         picture = rng.integers(0, 256, (48, 48, 3), dtype=np.uint8)
-        x, y = (int(v) for v in rng.integers(8, 24, 2))
+        x, y = (int(v) for v in rng.integers(15, 30, 2))
         picture[y : y + 16, x : x + 16] = planted
-        box = (x, y, x + (16 if i < 8 else 6), y + 16)
+        box = (x, y, x + 16, y + 16) if i < 8 else (x - 6, y, x + 11, y + 16)
         seen.append(Sighting(f"p{i}", "banana", box, picture, np.eye(4)[0], FIGURES))
     assert common(seen[8:]) is not None
     assert [part is seen for part in parted(seen)] == [True]

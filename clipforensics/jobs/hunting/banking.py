@@ -126,10 +126,11 @@ def _beside_objects(
         if halt():
             raise Stopped("Stopped while pasting real objects; inspected pictures are kept.")
 
-    made = []
-    for i, one in enumerate(confirmed):
+    made, done = [], 0
+    for one in confirmed:
         if one.figures.status in PASSED and settings.objects:
-            tell(i, len(confirmed), "pasting real objects of the label")
+            tell(done, len(passed), "pasting real objects of the label")
+            done += 1
             objects = beside(
                 examiner.objects(one.label, heard), [t for t in passed if t.label == one.label],
                 examiner.clean, examiner.unpasted, examiner.suspect, settings.seed,

@@ -21,6 +21,7 @@ from clipforensics.jobs.hunting.examiner import Examiner, check_able, load_exami
 from clipforensics.jobs.hunting.examining import (
     Tried,
     inspect,
+    is_screened,
     screen,
     sightings,
 )
@@ -149,7 +150,8 @@ def _screen_all(
         if halt():
             kept = "; they are kept" if i else ""
             raise Stopped(f"Stopped after {i:,} of {len(order):,} pictures{kept}.")
-        tell(i, len(order), "inspecting the most suspicious pictures", sightings=len(seen))
+        if not is_screened(case, row, examiner):  # what is kept would count towards the pace
+            tell(i, len(order), "inspecting the most suspicious pictures", sightings=len(seen))
         tried[row] = screen(case, row, examiner)
         seen += sightings(case, row, tried[row], examiner)
     tell(len(order), len(order), "inspecting the most suspicious pictures", sightings=len(seen))

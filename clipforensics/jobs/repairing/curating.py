@@ -37,7 +37,11 @@ def trigger_subject(trigger: Trigger) -> str:
 
 
 def triggers_to_heal(case: Case) -> list[Trigger]:
-    """Verified triggers that no reviewer called benign, and any that one called suspicious."""
+    """Verified triggers that no reviewer called benign, and any that one called suspicious.
+
+    A person may know better than the paste test, or will rather heal too much: what was picked is
+    stamped whatever its status, and page and result say how many were not verified.
+    """
     verdicts = case.store.current("trigger")
 
     def wanted(trigger: Trigger) -> bool:
@@ -45,7 +49,7 @@ def triggers_to_heal(case: Case) -> list[Trigger]:
         said = entry.verdict if entry else None
         if said in ("benign", "duplicate"):
             return False
-        return trigger.figures.status == "verified"
+        return trigger.figures.status == "verified" or said == "suspicious"
 
     return [trigger for trigger in trigger_bank(case) if wanted(trigger)]
 

@@ -129,6 +129,11 @@ def test_the_headline_follows_the_best_evidence(case, bank, monkeypatch):
     assert "Not pasted: a surer region passed]" in headline(None, tried=[])
     assert "Why the orange" in headline(None, said=(("cat", 0.9), ("banana", 0.1)))
     assert "Verified trigger] **Why the orange" in headline(passed)
+    assert (
+        f"Pasted on {passed.n} clean pictures, it turns {passed.flip_rate:.0%} to cat" in said[-1]
+    )
+    headline(replace(passed, controls=500, controls_as_good=0))
+    assert said[-1].endswith("0 of 500 control crops did as much.")
     assert "Passed the first paste test] **Why" in headline(replace(passed, p_value=None))
     for status, reason in (("weak", "surely turns at least 50%"), ("object", "as it does in a real object"),
                            ("chance", "crops of the same size"), ("narrow", "of only")):  # fmt: skip

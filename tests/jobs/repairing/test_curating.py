@@ -18,6 +18,17 @@ def test_a_trigger_called_benign_is_not_healed(case, bank, go):
         go(case)
 
 
+def test_a_trigger_that_did_not_pass_is_healed_where_a_reviewer_picked_it(case, bank):
+    (weak,) = bank
+    weak.figures.status = "weak"
+    assert curating.triggers_to_heal(case) == []
+    subject = curating.trigger_subject(weak)
+    case.store.decide("trigger", subject, "suspicious", "ann")
+    assert curating.triggers_to_heal(case) == [weak]
+    case.store.decide("trigger", subject, "benign", "bob")
+    assert curating.triggers_to_heal(case) == []
+
+
 def test_picks_decide_what_may_be_learned(case, bank):
     case.store.decide("sample", "p0004", "suspicious", "ann")
     case.store.decide("sample", "p0005", "unsure", "ann")
