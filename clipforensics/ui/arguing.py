@@ -66,7 +66,7 @@ def headline(
         )
     else:
         st.markdown(
-            f"{badge} {_argument(case, found, one, after, theta, p_label)} {_proof(figures, label)}"
+            f"{badge} {_argument(case, found, one, after, theta, p_label)} {_proof(so_far, label)}"
         )
 
 
@@ -90,12 +90,14 @@ def _argument(case: Any, found: Any, one: Any, after: Any, theta: float, p_label
     )
 
 
-def _proof(figures: Any | None, label: str) -> str:
-    """What the paste test adds to the argument, if it was made."""
+def _proof(so_far: pasted.Tested, label: str) -> str:
+    """What the paste test adds to the argument, if it was made: the hunt's is of its whole cluster."""
+    figures = so_far.figures
     if figures is None:
         return ""
+    what, it = ("Pasted", "it ") if so_far.confirmed is None else ("The hunt's trigger, pasted", "")
     said = (
-        f"Pasted on {figures.n:,} clean pictures, it turns {figures.flip_rate:.0%} to {label} "
+        f"{what} on {figures.n:,} clean pictures, {it}turns {figures.flip_rate:.0%} to {label} "
         f"(trusted model {figures.flip_rate_trusted:.0%})"
     )
     if figures.controls is None:
