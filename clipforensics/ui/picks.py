@@ -75,7 +75,7 @@ def decide(
     except ForensicsError as problem:
         st.toast(state.plain(str(problem)), icon=":material/error:")
         return
-    what = subjects[0] if len(subjects) == 1 else f"{len(subjects):,} {kind}s"
+    what = f"{kind} {subjects[0]}" if len(subjects) == 1 else f"{len(subjects):,} {kind}s"
     st.toast(state.plain(f"{what}: {verdict}"), icon=ICONS[verdict])
 
 

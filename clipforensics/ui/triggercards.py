@@ -64,11 +64,15 @@ def _picks(case: Any, trigger: Any, reason: str) -> None:
     from clipforensics.jobs.repairing.curating import trigger_subject
 
     subject = trigger_subject(trigger)
+    held = case.store.current("trigger").get(subject)
     with st.container(horizontal=True):
-        picks.pick_button(
-            case, "trigger", subject, case.store.current("trigger").get(subject), "hunt", reason,
-            "Pick trigger", "Trigger",
-        )  # fmt: skip
+        picks.pick_button(case, "trigger", subject, held, "hunt", reason, "Pick trigger", "Trigger")
+        if held is None or held.verdict != "benign":
+            st.button(
+                "Benign", key=f"hunt.benign.trigger.{subject}", icon=picks.ICONS["benign"],
+                help="No trigger, as you see it: a repair leaves it alone.", type="tertiary",
+                on_click=picks.decide, args=(case, "trigger", [subject], "benign", reason),
+            )  # fmt: skip
         picks.pick_button(
             case, "sample", trigger.pair, case.store.current("sample").get(trigger.pair),
             f"hunt.{subject}", reason, "Pick sample", "Sample",

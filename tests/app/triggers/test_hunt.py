@@ -43,6 +43,10 @@ def test_found_triggers_show_their_figures_and_can_be_picked(case, bank, launche
     assert picked.label == "banana · flips at least 91% (95 %, n = 200) · suspicious"
     assert picked.disabled
     assert at.button(key=f"hunt.pick.trigger.{subject}").label == "Trigger · suspicious"
+    at.button(key=f"hunt.benign.trigger.{subject}").click().run()
+    assert case.store.current("trigger")[subject].verdict == "benign"
+    assert at.button(key=f"hunt.pick.trigger.{subject}").label == "Trigger · benign"
+    assert [one for one in at.button if one.key == f"hunt.benign.trigger.{subject}"] == []
     sample = at.button(key=f"hunt.{subject}.pick.sample.{bank[0].pair}")
     assert sample.label == "Sample · suspicious"
 
