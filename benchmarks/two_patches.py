@@ -62,8 +62,9 @@ def row(seed: int, asked: Namespace) -> dict[str, Any]:
         "case": f"two patches, seed {seed}", "ASR planted": ", ".join(f"{one:.3f}" for one in asr),
         "verified triggers": len(found["triggers"]),
         "flip rates": ", ".join(f"{one['flip_rate']:.3f}" for one in found["triggers"]),
+        "victims by trigger": ", ".join(str(one["victims"]) for one in found["triggers"]),
         "labels named": ", ".join(one["label"] for one in found["affected_labels"]) or "none",
-        "victims of each": ", ".join(f"{len(victims & one)} of {len(one)}" for one in poisoned),
+        "poisons of each patch found": ", ".join(f"{len(victims & one)} of {len(one)}" for one in poisoned),
         "false victims": len(victims - poisoned[0] - poisoned[1]), "seconds": found["seconds"],
     }  # fmt: skip
 

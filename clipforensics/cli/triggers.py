@@ -63,6 +63,7 @@ def _lines(result: dict[str, Any]) -> dict[str, str]:
             f"(95 % {low:.1%} to {high:.1%}), on the trusted model {one['flip_rate_trusted']:.1%}; "
             f"{_beside(one)}"
             f"seen in {_counted(len(one['pairs']), 'picture')}, first {one['pair']} at {one['box']}"
+            + (f"; {_counted(one['victims'], 'victim')} of it" if "victims" in one else "")
         )
     for one in result["affected_labels"]:
         lines[f"label {one['label']}"] = _counted(one["victims"], "victim")

@@ -37,6 +37,12 @@ class Suspicion:
     kind: Kind
     reasons: tuple[str, ...]  # of match, effect, disagreement
     match: float | None  # peak correlation with the trigger, where it was looked for
+    trigger: int | None = None  # which of the verified ones, in the hunt's order; None: none was
+
+    @property
+    def strength(self) -> tuple[bool, float]:
+        """A match tells more of which trigger it is than an effect, which two triggers may share."""
+        return "match" in self.reasons, self.match or 0.0
 
 
 def affected_labels(

@@ -1,6 +1,7 @@
 """A hunt at its edges: bad files among the pictures, and what its evidence depends on."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from clipforensics.config.oracle import HuntSettings, VerifySettings
 from clipforensics.data.images import write_png
 from clipforensics.data.pairs import Pairs
 from clipforensics.errors import DataError
-from clipforensics.jobs.hunting import banking, confirming, examining
+from clipforensics.jobs.hunting import banking, carrying, confirming, examining
 from clipforensics.jobs.hunting.examiner import load_examiner
 from clipforensics.jobs.hunting.examining import inspect, is_screened, screen
 from clipforensics.jobs.hunting.triggers import hunt
@@ -156,3 +157,30 @@ def test_what_sightings_share_yields_only_to_a_crop_that_flips_clearly_more(
     (made,) = banking.make_bank(load_examiner(case, SETTINGS), seen, lambda *_: None, lambda: False)
     assert made.consensus == stands
     assert made.figures.flip_rate == (agreed if stands else 0.97)
+
+
+def test_a_pair_is_the_victim_of_the_trigger_whose_pattern_it_holds(monkeypatch):
+    """Two triggers of one label turn the suspect alike: an effect may be of either, a match is not."""
+    ids = ("a", "b", "c")
+    match = np.array([[0.9, 0.3, 0.3], [0.7, 0.95, 0.3]], np.float32)
+    monkeypatch.setattr(carrying, "_correlations", lambda *_: match)
+    monkeypatch.setattr(carrying, "_floor", lambda *_: 0.6)
+    monkeypatch.setattr(carrying, "is_flat", lambda *_: False)
+    monkeypatch.setattr(carrying, "_effects", lambda *_: dict.fromkeys(ids, np.ones(1, np.float32)))
+    case = SimpleNamespace(
+        pairs=SimpleNamespace(ids=ids, captions=("banana",) * 3),
+        labels=SimpleNamespace(named_in=lambda caption: [caption]),
+    )
+    figures = SimpleNamespace(status="verified")
+    bank = [
+        SimpleNamespace(
+            label="banana", pair=name, figures=figures, pixels=None, core=None,
+            signature=np.ones(1, np.float32),
+        )
+        for name in "xy"
+    ]  # fmt: skip
+    examiner = SimpleNamespace(suspect=SimpleNamespace(side=8))
+    found, _ = carrying.suspicions_of(case, examiner, bank, {}, lambda *_: None, lambda: False)
+    assert {one.pair: (one.trigger, one.kind) for one in found} == {
+        "a": (0, "victim"), "b": (1, "victim"), "c": (0, "victim"),
+    }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 
@@ -27,7 +28,10 @@ def suspicions_of(
     tell: Progress,
     halt: Stop,
 ) -> tuple[list[Suspicion], list[str]]:
-    """Victims and carriers of the verified triggers, over all pairs; and which was not looked for."""
+    """Victims and carriers of the verified triggers, over all pairs; and which was not looked for.
+
+    A pair that two triggers of one label may claim is of the one whose pattern it holds best.
+    """
     verified = [t for t in bank if t.figures.status == "verified"]
     if not verified:
         return [], []
@@ -35,7 +39,7 @@ def suspicions_of(
     correlations = _correlations(case, examiner.suspect.side, verified, tell, halt)
     found: dict[tuple[str, str], Suspicion] = {}
     unsearched = []
-    for trigger, match in zip(verified, correlations, strict=True):
+    for at, (trigger, match) in enumerate(zip(verified, correlations, strict=True)):
         effects = _effects(case, tried, trigger.label)
         floor = None if is_flat(trigger.pixels, trigger.core) else _floor(trigger, named, match)
         if floor is None:
@@ -45,7 +49,8 @@ def suspicions_of(
                 "hold something like it. Its victims are only among the inspected pictures."
             )
         for one in carriers(trigger, case.pairs.ids, named, match, floor, effects):
-            found.setdefault((one.pair, one.label), one)
+            one, key = replace(one, trigger=at), (one.pair, one.label)
+            found[key] = max(found.get(key, one), one, key=lambda s: s.strength)
     return list(found.values()), unsearched
 
 

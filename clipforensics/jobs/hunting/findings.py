@@ -39,7 +39,10 @@ def findings(
     }
     statuses = Counter(one.screened.status for several in tried.values() for one in several)
     return {
-        "triggers": [_trigger_row(t) for t in verified],
+        "triggers": [
+            _trigger_row(t) | {"victims": sum(s.trigger == i and s.kind == "victim" for s in suspicions)}
+            for i, t in enumerate(verified)
+        ],
         "rejected": [_trigger_row(t) for t in rejected],
         "undecided": [_trigger_row(t) for t in undecided],
         "unjudged": _unjudged(bank, tried),
