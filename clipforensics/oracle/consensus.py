@@ -88,7 +88,8 @@ def consensus(sightings: Sequence[Sighting]) -> Agreed | None:
     of their boxes to correlate best with it; where the median absolute deviation of those at .6 or
     more is under 8 levels, the median stands. Some sightings are taken as the reference in turn until
     one finds agreement, the tightest first, since a crop far larger than the trigger correlates with
-    nothing but itself; then others of every size, since a few that agree on nothing may be tight.
+    nothing but itself; then others of every size, since a few that agree on nothing may be tight, and
+    since a crop that trims the trigger shows only a part of it.
 
     Returns:
         what is steady, and where in the reference picture; None when fewer than five align, or
@@ -96,8 +97,22 @@ def consensus(sightings: Sequence[Sighting]) -> Agreed | None:
     """
     if len(sightings) < MEMBERS:
         return None
-    agreed = (_agreed(reference, sightings) for reference in _references(sightings))
-    return next((one for one in agreed if one is not None), None)
+    best: Agreed | None = None
+    for reference in _references(sightings):
+        one = _agreed(reference, sightings)
+        if one is not None and (best is None or one.mask.sum() > best.mask.sum()):
+            best = one
+        if best is not None and not _is_cut_off(best, sightings):
+            break  # else a wider crop may hold more of it
+    return best
+
+
+def _is_cut_off(agreed: Agreed, sightings: Sequence[Sighting]) -> bool:
+    """Whether the pattern reaches an edge of the crop that it was seen in, and so may go on."""
+    seen_in = next(one for one in sightings if one.pair == agreed.pair)
+    side, box = seen_in.picture.shape[1], seen_in.box_xyxy
+    inner = zip(agreed.box_xyxy, box, (0, 0, side, side), strict=True)
+    return any(at == edge != border for at, edge, border in inner)
 
 
 def _references(sightings: Sequence[Sighting]) -> list[Sighting]:

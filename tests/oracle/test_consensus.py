@@ -241,3 +241,28 @@ def test_whoever_waits_is_asked_before_each_search(rng):
     patterns = rng.integers(0, 256, (2, 10, 10, 3), dtype=np.uint8)
     parted([s for p in patterns for s in loose_sightings(6, rng, p)], lambda: asked.append(1))
     assert len(asked) == 3
+
+
+def test_a_crop_that_trims_the_patch_does_not_trim_the_pattern(rng):
+    """The tightest come first, and may lack a pixel on each side."""
+    planted = rng.integers(0, 256, (10, 10, 3), dtype=np.uint8)
+    seen = loose_sightings(12, rng, planted)  # boxes of 14 px, up to 2 px off
+    seen[:3] = [
+        replace(one, box_xyxy=(found[0], found[1], found[0] + 9, found[1] + 9))
+        for one in seen[:3]
+        for found in [_where(one.picture, planted)]
+    ]
+    made = consensus(seen)
+    assert made.mask.sum() == 100
+    np.testing.assert_array_equal(made.pixels, planted)
+    alone = consensus(seen[:3] + [replace(seen[0], pair=f"q{i}") for i in range(3)])
+    assert alone.pixels.shape == (9, 9, 3)  # where no crop holds more
+
+
+def _where(picture, planted):
+    size = len(planted)
+    spots = [
+        (x, y) for y in range(49 - size) for x in range(49 - size)
+        if np.array_equal(picture[y : y + size, x : x + size], planted)
+    ]  # fmt: skip
+    return spots[0]
