@@ -26,8 +26,8 @@ def test_found_triggers_show_their_figures_and_can_be_picked(case, bank, launche
     assert f"Flip rate **95.0%** (95{NBSP}% 91.0% to 97.0%, n{NBSP}={NBSP}200)" in said
     assert f"trusted model: 1.0% (n{NBSP}={NBSP}200)" in said
     assert (
-        f"p{NBSP}={NBSP}0.025, 300 controls on 40 pictures each, Holm-corrected over the clusters "
-        "tested" in said
+        f"p{NBSP}={NBSP}0.025, 0 of 300 controls as good, on 40 pictures each, Holm-corrected over the "
+        "clusters tested" in said
     )
     assert [one.value for one in at.markdown if "Verified trigger" in one.value]
     subject = trigger_subject(bank[0])
