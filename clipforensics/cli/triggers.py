@@ -36,10 +36,14 @@ def triggers(
 ) -> None:
     """Find, verify and group triggers; name affected labels and victims."""
     from clipforensics.cases.case import Case
+    from clipforensics.jobs.hunting.findings import against_truth
     from clipforensics.jobs.hunting.triggers import hunt
 
     settings = parse(HuntSettings, {"top": top, "detector": detector, "fast": fast})
-    result = hunt(Case.open(case), settings, progress_line(), never)
+    opened = Case.open(case)
+    result = hunt(opened, settings, progress_line(), never)
+    if held := against_truth(result, opened.truth):
+        result["against_truth"] = held
     answer(result if json else _lines(result), json)
 
 
@@ -71,6 +75,11 @@ def _lines(result: dict[str, Any]) -> dict[str, str]:
         names = result[kind]
         some = ", ".join(names[:SHOWN]) + (", … (all: --json)" if len(names) > SHOWN else "")
         lines[kind] = f"{len(names):,} ({meaning}){': ' if names else ''}{some}"
+    if held := result.get("against_truth"):
+        lines["against the truth"] = (
+            f"{held['right']:,} of {_counted(held['victims'], 'victim')} are poisoned pairs, of which there "
+            f"are {held['poisoned']:,} (recall {held['recall']:.3f}); the hunt did not read that"
+        )
     for one in result["unjudged"][:SHOWN]:
         lines[f"cannot judge {one['label']}"] = (
             f"{_counted(one['regions'], 'region')}: {one['why']}"

@@ -44,6 +44,19 @@ def show(case: Any, result: Mapping[str, Any], reason: str) -> None:
             if otherwise := sum(one not in (None, "suspicious") for one in spoken):
                 st.text(f"{otherwise:,} judged otherwise")
         _look(case, names, notes, key)
+    _against_truth(case, result)
+
+
+def _against_truth(case: Any, result: Mapping[str, Any]) -> None:
+    """Precision and recall of the victims, where the case knows which pairs are poisoned."""
+    from clipforensics.jobs.hunting.findings import against_truth
+
+    if "victims" in result and (held := against_truth(result, case.truth)):
+        st.caption(
+            f"Against the known truth, which no hunt reads: {held['right']:,} of the "
+            f"{held['victims']:,} named are poisoned; {held['right']:,} of the {held['poisoned']:,} poisoned "
+            "pairs are named."
+        )
 
 
 def _look(case: Any, names: Sequence[str], notes: Mapping[str, str], key: str) -> None:

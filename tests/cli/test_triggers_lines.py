@@ -1,7 +1,12 @@
 """What `clipforensics triggers` prints of a hunt."""
 
+from types import SimpleNamespace
+
+import pytest
+
 from clipforensics.cli.output import answer, printable
 from clipforensics.cli.triggers import _lines
+from clipforensics.jobs.hunting.findings import against_truth
 
 
 def hunt(**changed):
@@ -61,3 +66,18 @@ def test_what_the_attacker_wrote_does_not_move_the_cursor(capsys):
     assert all(one == "\n" or one.isprintable() for one in said)
     assert "dog\\x1b[2Jcat\\u202egnp\\u200b\\x07" in said
     assert printable("größer, 犬\n") == "größer, 犬\n"
+
+
+def test_victims_are_held_against_the_truth_that_no_hunt_reads():
+    truth = SimpleNamespace(poisoned=frozenset("abcd"))
+    found = {"victims": ["a", "b", "x"]}
+    held = against_truth(found, truth)
+    assert held == {
+        "victims": 3, "poisoned": 4, "right": 2, "precision": pytest.approx(2 / 3), "recall": 0.5,
+    }  # fmt: skip
+    assert against_truth({"victims": []}, truth)["precision"] is None
+    assert against_truth(found, None) is None
+    assert against_truth(found, SimpleNamespace(poisoned=frozenset())) is None
+    assert _lines(hunt() | {"against_truth": held})["against the truth"].startswith(
+        "2 of 3 victims are poisoned pairs, of which there are 4 (recall 0.500)"
+    )

@@ -1,10 +1,11 @@
 """What a hunt found, in JSON types, and what must be said beside it."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from clipforensics.attacks.manifest import Manifest
 from clipforensics.jobs.hunting.examiner import Examiner, wanted_clean
 from clipforensics.jobs.hunting.examining import Tried
 from clipforensics.jobs.hunting.hunts import outcomes
@@ -63,6 +64,24 @@ def findings(
         "inspected": len(tried),
         "with_candidates": sum(bool(several) for several in tried.values()),
         "statuses": outcomes(statuses),
+    }  # fmt: skip
+
+
+def against_truth(found: Mapping[str, Any], truth: Manifest | None) -> dict[str, Any] | None:
+    """The victims that a hunt names held against the ground truth, which no hunt reads.
+
+    Returns:
+        victims, poisoned, right: counts; precision, None where no victim is named; recall. None
+        without a truth, or where it knows no poison.
+    """
+    if truth is None or not truth.poisoned:
+        return None
+    victims = set(found["victims"])
+    right = len(victims & truth.poisoned)
+    return {
+        "victims": len(victims), "poisoned": len(truth.poisoned), "right": right,
+        "precision": right / len(victims) if victims else None,
+        "recall": right / len(truth.poisoned),
     }  # fmt: skip
 
 

@@ -30,6 +30,11 @@ def test_found_triggers_show_their_figures_and_can_be_picked(case, bank, launche
         "clusters tested" in said
     )
     assert [one.value for one in at.markdown if "Verified trigger" in one.value]
+    poisoned = len(case.truth.poisoned)
+    held = [one.value for one in at.caption if "Against the known truth" in one.value]
+    assert held[0].endswith(
+        f"1 of the 1 named are poisoned; 1 of the {poisoned} poisoned pairs are named."
+    )
     subject = trigger_subject(bank[0])
     at.button(key=f"hunt.pick.trigger.{subject}").click().run()
     at.button(key="hunt.pick.label.banana").click().run()
