@@ -38,7 +38,7 @@ PATTERN_SEEDS = (7, 11)
 
 def main() -> None:
     """One row per seed; `--rate` of the pairs hold each patch."""
-    asked = arguments(__doc__ or "", seeds=3, rate=0.01, top=200, folder=str(FOLDER))
+    asked = arguments(__doc__ or "", seeds=2, rate=0.01, top=200, folder=str(FOLDER))
     publish("two patches", [row(seed, asked) for seed in range(asked.seeds)], asked)
 
 
