@@ -29,32 +29,29 @@ class Agreed:
     box_xyxy: Box  # in this pair's picture
 
 
-def common(sightings: Sequence[Sighting]) -> Agreed | None:
+Between = Callable[[], None]
+"""Called before sightings are held against another reference; whoever has waited enough raises in it."""
+
+
+def common(sightings: Sequence[Sighting], between: Between | None = None) -> Agreed | None:
     """What sightings in distinct pictures share, wherever it lies, or else at one and the same place."""
     apart = distinct(sightings)
-    return consensus(apart) or consensus_in_place(apart)
+    return consensus(apart, between) or consensus_in_place(apart)
 
 
-def parted(
-    group: list[Sighting], between: Callable[[], None] = lambda: None
-) -> list[list[Sighting]]:
+def parted(group: list[Sighting], between: Between | None = None) -> list[list[Sighting]]:
     """A cluster, or its parts where they share different patterns.
 
     Two patches planted for one label turn the suspect the same way, so their sightings are one
     cluster; each must be confirmed, looked for in other pictures, and healed, by itself. What holds
     the first pattern no better than it must to take part in a consensus (a faint patch in JPEG) is of
     it still, and a part whose pattern most of the others hold as well is a piece of the same trigger.
-
-    Args:
-        between: called before each search for a pattern; whoever has waited enough raises in it.
     """
     parts, rest = [], group
-    between()
-    agreed = common(group)
+    agreed = common(group, between)
     while agreed is not None:
         own, others = _told_apart(rest, agreed)
-        between()
-        agreed = common(others)
+        agreed = common(others, between)
         if agreed is None or 2 * len(_told_apart(own, agreed)[0]) >= len(own):
             break
         parts.append(own)
@@ -81,7 +78,7 @@ def _grown(box: Box, side: int) -> Box:
     )  # fmt: skip
 
 
-def consensus(sightings: Sequence[Sighting]) -> Agreed | None:
+def consensus(sightings: Sequence[Sighting], between: Between | None = None) -> Agreed | None:
     """What at least five sightings share, pixel by pixel: the planted pattern without background.
 
     One sighting is the reference. The others are moved by at most 3 px beyond the difference
@@ -99,6 +96,8 @@ def consensus(sightings: Sequence[Sighting]) -> Agreed | None:
         return None
     best: Agreed | None = None
     for reference in _references(sightings):
+        if between is not None:
+            between()
         one = _agreed(reference, sightings)
         if one is not None and (best is None or one.mask.sum() > best.mask.sum()):
             best = one
