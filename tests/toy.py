@@ -165,7 +165,7 @@ class ToyCase:
 
     def __init__(self, folder, pairs, backdoor=True):
         self.dir, self.name, self.pairs, self.labels = folder, "toy", pairs, LABELS
-        self.settings = SimpleNamespace(model="toy")
+        self.settings, self.truth = SimpleNamespace(model="toy"), None
         weights = "suspect" if backdoor else "clean"
         self.fingerprints = {"data": pairs.sha256, "weights": weights, "labels": "l"}
         self._suspect = ToyClip(backdoor, weights)

@@ -79,7 +79,14 @@ def test_the_command_says_the_verdict_first(case, monkeypatch, capsys):
     assert any(line.split() == ["label", "banana", "9", "victims"] for line in lines)
     with pytest.raises(SystemExit, match="0"):
         main([*words, "--json"])
-    assert json.loads(capsys.readouterr().out)["asked"]["detector"] == "slof"
+    found = json.loads(capsys.readouterr().out)
+    assert found["asked"]["detector"] == "slof"
+    assert "against_truth" not in found
+    case.truth = SimpleNamespace(poisoned=frozenset(found["victims"][:6]))
+    with pytest.raises(SystemExit, match="0"):
+        main([*words, "--json"])
+    held = json.loads(capsys.readouterr().out)["against_truth"]
+    assert (held["right"], held["victims"], held["recall"]) == (6, 9, 1.0)
 
 
 def test_a_stamped_picture_with_another_caption_is_a_carrier_and_hides_no_victim(
