@@ -8,6 +8,7 @@ import typer
 from clipforensics.cli.output import Json, answer, never, progress_line
 from clipforensics.config.oracle import HuntSettings
 from clipforensics.config.settings import parse
+from clipforensics.errors import ForensicsError
 from clipforensics.oracle.competence import Objects
 
 SHOWN = 10
@@ -42,8 +43,11 @@ def triggers(
     settings = parse(HuntSettings, {"top": top, "detector": detector, "fast": fast})
     opened = Case.open(case)
     result = hunt(opened, settings, progress_line(), never)
-    if held := against_truth(result, opened.truth):
-        result["against_truth"] = held
+    try:
+        if held := against_truth(result, opened.truth):
+            result["against_truth"] = held
+    except ForensicsError as problem:  # the hunt needs no truth, and is not lost for it
+        result["notes"] = [*result["notes"], f"Victims are not held against the truth: {problem}"]
     answer(result if json else _lines(result), json)
 
 

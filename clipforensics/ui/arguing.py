@@ -100,7 +100,7 @@ def _proof(so_far: pasted.Tested, label: str) -> str:
         f"{what} on {figures.n:,} clean pictures, {it}turns {figures.flip_rate:.0%} to {label} "
         f"(trusted model {figures.flip_rate_trusted:.0%})"
     )
-    if figures.controls is None:
+    if figures.controls is None or figures.controls_as_good is None:  # an older hunt kept neither
         return f"{said}."
     return (
         f"{said}; {figures.controls_as_good:,} of {figures.controls:,} control crops did as much."

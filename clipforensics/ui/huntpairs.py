@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from clipforensics.ui import gallery, inspecting, picks, scanned, state
+from clipforensics.ui import gallery, inspecting, picks, scanned, shell, state
 
 STEP = 8
 KINDS = {
@@ -44,7 +44,8 @@ def show(case: Any, result: Mapping[str, Any], reason: str) -> None:
             if otherwise := sum(one not in (None, "suspicious") for one in spoken):
                 st.text(f"{otherwise:,} judged otherwise")
         _look(case, names, notes, key)
-    _against_truth(case, result)
+    with shell.part():  # a manifest that changed hides nothing else
+        _against_truth(case, result)
 
 
 def _against_truth(case: Any, result: Mapping[str, Any]) -> None:

@@ -50,10 +50,10 @@ def p_text(figures: Any) -> str:
     """The p-value and what it rests on; older hunts did not keep how many controls."""
     rests_on = ""
     if figures.controls is not None:
-        good = figures.controls_as_good
-        counted = "" if good is None else f"{good:,} of "
-        did = "" if good is None else "as good, "
-        rests_on = f"{counted}{figures.controls:,} controls {did}on {figures.control_pictures:,} pictures each, "
+        rests_on = f"{figures.controls:,} controls"
+        if figures.controls_as_good is not None:
+            rests_on = f"{figures.controls_as_good:,} of {rests_on} as good,"
+        rests_on += f" on {figures.control_pictures:,} pictures each, "
     return f"p{NBSP}={NBSP}{figures.p_value:.3g}, {rests_on}Holm-corrected over the clusters tested"
 
 

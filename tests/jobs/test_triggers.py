@@ -13,7 +13,7 @@ from clipforensics.config.oracle import HuntSettings, VerifySettings
 from clipforensics.data.images import write_png
 from clipforensics.data.pairs import Pairs
 from clipforensics.errors import CaseError, ModelError
-from clipforensics.jobs.hunting import carrying, examiner, examining
+from clipforensics.jobs.hunting import carrying, examiner, examining, findings
 from clipforensics.jobs.hunting.hunts import outcomes
 from clipforensics.jobs.hunting.triggers import (
     hunt,
@@ -87,6 +87,18 @@ def test_the_command_says_the_verdict_first(case, monkeypatch, capsys):
         main([*words, "--json"])
     held = json.loads(capsys.readouterr().out)["against_truth"]
     assert (held["right"], held["victims"], held["recall"]) == (6, 9, 1.0)
+    monkeypatch.setattr(findings, "against_truth", _changed_since)
+    with pytest.raises(SystemExit, match="0"):  # the hunt is not lost for it
+        main([*words, "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert len(found["victims"]) == 9
+    assert (
+        found["notes"][-1] == "Victims are not held against the truth: manifest.json was changed."
+    )
+
+
+def _changed_since(*_):
+    raise CaseError("manifest.json was changed.")
 
 
 def test_a_stamped_picture_with_another_caption_is_a_carrier_and_hides_no_victim(

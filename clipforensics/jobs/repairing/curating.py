@@ -40,7 +40,7 @@ def triggers_to_heal(case: Case) -> list[Trigger]:
     """Verified triggers that no reviewer called benign, and any that one called suspicious.
 
     A person may know better than the paste test, or will rather heal too much: what was picked is
-    stamped whatever its status, and page and result say how many were not verified.
+    stamped whatever its status, and the page says how many were not verified.
     """
     verdicts = case.store.current("trigger")
 

@@ -134,6 +134,8 @@ def test_the_headline_follows_the_best_evidence(case, bank, monkeypatch):
     )
     headline(replace(passed, controls=500, controls_as_good=0))
     assert said[-1].endswith("0 of 500 control crops did as much.")
+    headline(replace(passed, controls=500, controls_as_good=None))  # of an older hunt
+    assert said[-1].endswith(f"(trusted model {passed.flip_rate_trusted:.0%}).")
     assert "Passed the first paste test] **Why" in headline(replace(passed, p_value=None))
     for status, reason in (("weak", "surely turns at least 50%"), ("object", "as it does in a real object"),
                            ("chance", "crops of the same size"), ("narrow", "of only")):  # fmt: skip

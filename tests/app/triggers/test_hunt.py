@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from clipforensics.errors import CaseError
 from clipforensics.ui import verdict
 
 NBSP = "\u00a0"
@@ -54,6 +55,16 @@ def test_found_triggers_show_their_figures_and_can_be_picked(case, bank, launche
     assert [one for one in at.button if one.key == f"hunt.benign.trigger.{subject}"] == []
     sample = at.button(key=f"hunt.{subject}.pick.sample.{bank[0].pair}")
     assert sample.label == "Sample · suspicious"
+
+
+def test_a_manifest_that_changed_hides_nothing_else(bank, visit, monkeypatch):
+    def changed(*_):
+        raise CaseError("manifest.json was changed since intake.")
+
+    monkeypatch.setattr("clipforensics.jobs.hunting.findings.against_truth", changed)
+    at = visit("triggers", case="tiny")
+    assert [one.value for one in at.error] == ["manifest.json was changed since intake."]
+    assert [one.value for one in at.markdown if "Verified trigger" in one.value]
 
 
 def test_a_hunt_that_did_not_keep_its_controls_shows_p_alone(bank, visit):
