@@ -305,3 +305,18 @@ def test_the_job_speaks_through_its_context(case, monkeypatch):
 def test_the_outcomes_of_an_older_hunt_are_called_as_today():
     today = {"passed the screen": 105, "weak": 208}
     assert outcomes({"verified": 105, "weak": 208}) == outcomes(today) == today
+
+
+def test_a_resumed_hunt_is_timed_by_what_it_still_does(case):
+    """What was inspected before takes no time, and would make the time left far too short."""
+    told = []
+
+    def tell(step, total, message, **_):
+        if message.startswith("inspecting"):
+            told.append(step)
+
+    with pytest.raises(Stopped, match="Stopped after 5 of 20 pictures"):
+        hunt(case, SETTINGS, tell, stop=lambda: told[-1:] == [4])
+    told.clear()
+    hunt(case, SETTINGS, tell)
+    assert told == list(range(5, 21))
