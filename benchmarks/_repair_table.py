@@ -56,13 +56,15 @@ class Cell:
     attack: str
     seed: int
     recipe: str
+    precision: str = "float32"
     changes: tuple[tuple[str, Any], ...] = ()
 
     @property
     def settings(self) -> RecipeSettings:
         """The recipe's own, with the clean budget where it fine-tunes."""
-        changes = {**({} if self.recipe in RETRAIN else {"pairs": POOL}), "seed": self.seed}
-        changes |= dict(self.changes)
+        changes = {"precision": self.precision, "seed": self.seed, **dict(self.changes)}
+        if self.recipe not in RETRAIN:
+            changes["pairs"] = POOL
         return recipe_settings(
             RepairSettings.model_validate({"recipe": self.recipe, "changes": changes})
         )
