@@ -1,7 +1,7 @@
 """Every recipe against every attack on suspects in memory; each cell is kept when it is done.
 
 Fine-tuning recipes share one clean pool a seed (2 % of the pairs, from a world of its own), steps,
-batch and rate; retraining ones share the poisoned pairs. No hunt is run here: EftCLIP is given the
+batch and rate; retraining ones share the poisoned pairs, first weights and number of epochs. No hunt is run here: EftCLIP is given the
 planted trigger, and its rows say so. What it does with triggers it found itself is measured on
 the demo case.
 """
@@ -46,6 +46,8 @@ RATE = 0.03
 """So many poisons make Blended and SIG work within three epochs; at 1 % they hardly do."""
 CONTROL = "finetune"
 POOL = PAIRS // 50
+EPOCHS = 24
+"""Of every recipe that trains anew: as many as SafeCLIP's three stages have together."""
 UNDEFENDED = "undefended"
 
 
@@ -65,6 +67,8 @@ class Cell:
         changes = {"precision": self.precision, "seed": self.seed, **dict(self.changes)}
         if self.recipe not in RETRAIN:
             changes["pairs"] = POOL
+        elif self.recipe != "safeclip":
+            changes.setdefault("epochs", EPOCHS)
         return recipe_settings(
             RepairSettings.model_validate({"recipe": self.recipe, "changes": changes})
         )
