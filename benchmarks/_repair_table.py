@@ -1,9 +1,9 @@
 """Every recipe against every attack on suspects in memory; each cell is kept when it is done.
 
 Fine-tuning recipes share one clean pool a seed (2 % of the pairs, from a world of its own), steps,
-batch and rate; retraining ones share the poisoned pairs, first weights and number of epochs. No hunt is run here: EftCLIP is given the
-planted trigger, and its rows say so. What it does with triggers it found itself is measured on
-the demo case.
+batch and rate; retraining ones share the poisoned pairs, first weights and number of epochs. No hunt
+is run here: EftCLIP is given the planted trigger, and its rows say so. What it does with triggers
+it found itself is measured on the demo case.
 """
 
 import json
@@ -23,7 +23,7 @@ from _suspects import FIRST_SEED, PAIRS, Suspect, evaluator, suspect, truth_of
 from clipforensics.attacks.stamping import Attack
 from clipforensics.attacks.writing import built
 from clipforensics.config.attack import FixedPatchSettings
-from clipforensics.config.recipes import FilterSettings
+from clipforensics.config.recipes import FilterSettings, SafeClipSettings
 from clipforensics.config.repair import RETRAIN, RecipeSettings, RepairSettings, recipe_settings
 from clipforensics.config.settings import digest
 from clipforensics.config.train import LoopSettings
@@ -46,7 +46,8 @@ RATE = 0.03
 """So many poisons make Blended and SIG work within three epochs; at 1 % they hardly do."""
 CONTROL = "finetune"
 POOL = PAIRS // 50
-EPOCHS = 24
+SAFECLIP = SafeClipSettings()
+EPOCHS = SAFECLIP.unimodal_epochs + len(SAFECLIP.slow_rates) + SAFECLIP.main_epochs
 """Of every recipe that trains anew: as many as SafeCLIP's three stages have together."""
 UNDEFENDED = "undefended"
 
