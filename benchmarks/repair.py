@@ -6,10 +6,10 @@ with the found one beside it. Every recipe runs through the command a reviewer w
 A recipe that has run on the case with the newest hunt is not run again, so a stopped benchmark goes on;
 without `--case` the demo case is made in `build/demo`, and kept.
 
-With `--attacks badnets,blend` it is another table: recipes against attacks over `--seeds` suspects
-each, at equal clean budget and steps, with the undefended row. There EftCLIP is given the planted
-trigger. A cell that is done is kept in `--records`. `--there` measures nothing and prints what is kept;
-so does Ctrl-C.
+The other table is recipes against attacks over `--seeds` suspects each, with the undefended row: equal
+clean budget and steps where a recipe fine-tunes, equal epochs where it trains anew. There EftCLIP is
+given the planted trigger. It takes hours on two cores: the cells that `--records` keeps are printed,
+and `--part attacks` measures those that it lacks. Ctrl-C ends the measuring; what is there is printed.
 """
 
 import json
@@ -25,7 +25,7 @@ from typing import Any
 
 from _attack_table import ATTACKS
 from _record import RECORDED, arguments, demo_case, kept, publish
-from _repair_table import PAIRS, POOL, RATE, Cell, fill, shown
+from _repair_table import EPOCHS, PAIRS, POOL, RATE, Cell, fill, shown
 from _suspects import FOLDER
 
 from clipforensics.cases.case import Case
@@ -35,6 +35,7 @@ from clipforensics.jobs.hunting.hunts import kept_hunts
 from clipforensics.jobs.runs import launcher
 
 RECIPES = ("eftclip", "cleanclip", "finetune", "safeclip", "roclip", "filter")
+AGAINST = "badnets,blend,sig,clean_label"
 OVER_ATTACKS = ("finetune", "cleanclip", "eftclip", "safeclip", "filter", "roclip")
 """The quick ones first: a table that is stopped has most of its rows."""
 DEMO = Path("build/demo")
@@ -45,39 +46,38 @@ SHOWN = (
 
 
 def main() -> None:
-    """The demo case, or with `--attacks` a table over attacks."""
+    """`--part` names any of demo, table (what is recorded) and attacks (measures what is not).
+
+    `--there` measures nothing on the demo, either.
+    """
     asked = arguments(
-        __doc__ or "",
-        recipes="",
-        attacks="",
-        seeds=3,
-        precision="bfloat16",
-        folder=FOLDER,
-        there=False,
-        records=RECORDED / "repairs",
-    )
-    if asked.attacks:
-        over_attacks(asked)
-    else:
-        on_demo(asked)
+        __doc__ or "", part="demo,table", recipes="", attacks=AGAINST, seeds=3, precision="bfloat16",
+        folder=FOLDER, there=False, records=RECORDED / "repairs",
+    )  # fmt: skip
+    parts = named(asked.part, ("demo", "table", "attacks"), ())
+    for part in parts:
+        if part == "demo":
+            on_demo(asked)
+        else:
+            over_attacks(asked, measure=part == "attacks" and not asked.there)
 
 
-def over_attacks(asked: Namespace) -> None:
+def over_attacks(asked: Namespace, measure: bool) -> None:
     """Attack by recipe, seed by seed so that a world is drawn once."""
     cells = [
         cell
         for seed in range(asked.seeds)
-        for attack in named(asked.attacks, ATTACKS, ATTACKS)
+        for attack in named(asked.attacks, ATTACKS, ())
         for recipe in named(asked.recipes, RECIPE_SETTINGS, OVER_ATTACKS)
         for cell in controlled(Cell(attack, seed, recipe, asked.precision))
     ]
-    if not asked.there:
+    if measure:
         with until_stopped():
             fill(cells, asked.records, asked.folder)
     records = kept([one.path(asked.records) for one in cells])
     publish(
         "repair over attacks", list(shown(records)), asked,
-        pairs=PAIRS, poison_rate=RATE, clean_pool=POOL, seeds=asked.seeds,
+        pairs=PAIRS, poison_rate=RATE, clean_pool=POOL, epochs_anew=EPOCHS, seeds=asked.seeds,
         precision=asked.precision, cells=f"{len(records)} of {len(cells)}",
     )  # fmt: skip
 

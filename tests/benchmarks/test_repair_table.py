@@ -11,7 +11,7 @@ from clipforensics.config.attack import PoisonSettings, attack_settings
 from clipforensics.data.demo_world import DemoWorld, labels
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
-from _repair_table import POOL, Cell, clean_pool, shown, stampers
+from _repair_table import EPOCHS, POOL, Cell, clean_pool, shown, stampers
 from _suspects import PAIRS, poisoned_pairs, truth_of
 
 WORLD = DemoWorld(seed=5, n_pairs=150, n_test=40)
@@ -58,8 +58,22 @@ def test_cells_share_budget_and_steps_and_keep_apart():
     }
     assert budgets == {(POOL, 150, 128, 3e-4)}
     assert POOL <= 0.02 * PAIRS
-    cells += [Cell("blend", 1, "eftclip"), Cell("blend", 0, "eftclip", (("clip_weight", 1.0),))]
+    cells += [
+        Cell("blend", 1, "eftclip"),
+        Cell("blend", 0, "eftclip", changes=(("clip_weight", 1.0),)),
+    ]
+    cells += [Cell("blend", 0, "eftclip", "bfloat16")]
     assert len({cell.path(Path()) for cell in cells}) == len(cells)
+
+
+def test_recipes_that_train_anew_share_epochs_and_batch():
+    safe, roclip, filtered = (
+        Cell("sig", 1, name).settings for name in ("safeclip", "roclip", "filter")
+    )
+    assert roclip.epochs == filtered.epochs == EPOCHS
+    assert safe.unimodal_epochs + len(safe.slow_rates) + safe.main_epochs == EPOCHS
+    assert safe.batch == roclip.batch == filtered.batch
+    assert safe.model_seed == roclip.model_seed == filtered.model_seed
 
 
 def test_the_table_opens_with_the_undefended_and_times_by_the_control():
