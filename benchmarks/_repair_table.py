@@ -135,16 +135,17 @@ def measure(cell: Cell, folder: Path) -> dict[str, Any]:
     """Repair one suspect, and measure it as it was measured before."""
     made, s = suspect(poisoning(cell.attack, RATE), cell.seed, folder), cell.settings
     assert made.poison is not None
-    began = time.perf_counter()
+    began, worked = time.perf_counter(), time.process_time()
     model, data, recipe = ingredients(cell, made)
     loop = LoopSettings(evaluate_every=10**9, evaluate_start=False)
     out = train(model, data, recipe, s, loop)
-    seconds = time.perf_counter() - began
+    seconds, work = time.perf_counter() - began, time.process_time() - worked
     after = evaluator(made.world, truth_of(made.world, made.poison))(model)
     return {
         "attack": cell.attack, "seed": cell.seed, "recipe": cell.recipe, "changes": dict(cell.changes),
         "settings": s.model_dump(mode="json"), "clean_pairs": 0 if cell.recipe in RETRAIN else len(data),
-        "steps": out.step, "examples_seen": out.step * s.batch, "seconds": seconds,
+        "steps": out.step, "examples_seen": out.step * s.batch,
+        "seconds": seconds, "processor_seconds": work,
         "before": made.figures, "after": after,
     }  # fmt: skip
 
@@ -225,7 +226,7 @@ def shown(records: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             "CA": spread([one["ca"] for one in seeds.values()]),
             "working": sum(one["asr"] >= WORKING_ATTACK for one in seeds.values()),
         }  # fmt: skip
-        control = {one["seed"]: one["seconds"] for one in own if one["recipe"] == CONTROL}
+        control = {one["seed"]: one["processor_seconds"] for one in own if one["recipe"] == CONTROL}
         for recipe, changes in dict.fromkeys((one["recipe"], _said(one["changes"])) for one in own):
             rows = [
                 one for one in own if (one["recipe"], _said(one["changes"])) == (recipe, changes)
@@ -236,7 +237,10 @@ def shown(records: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 def _row(
     attack: str, recipe: str, changes: str, rows: list[dict[str, Any]], control: dict[int, float]
 ) -> dict[str, Any]:
-    times = [one["seconds"] / control[one["seed"]] for one in rows if one["seed"] in control]
+    # of the processor: a shared machine's clock tells what its neighbours did
+    times = [
+        one["processor_seconds"] / control[one["seed"]] for one in rows if one["seed"] in control
+    ]
     return {
         "attack": attack, "recipe": recipe + (f", {changes}" if changes else ""),
         "group": "trains anew" if recipe in RETRAIN else "fine-tunes",

@@ -80,7 +80,7 @@ def test_the_table_opens_with_the_undefended_and_times_by_the_control():
     before = {"asr": 0.9, "ca": 0.99, "n_asr": 975, "n_ca": 1000}
     records = [
         {"attack": "blend", "seed": seed, "recipe": recipe, "changes": {}, "clean_pairs": POOL,
-         "steps": 150, "seconds": seconds, "before": before, "after": {**before, "asr": asr}}
+         "steps": 150, "processor_seconds": seconds, "before": before, "after": {**before, "asr": asr}}
         for seed in (0, 1)
         for recipe, seconds, asr in (("finetune", 10.0, 0.8), ("eftclip", 20.0, 0.1 * seed))
     ]  # fmt: skip
