@@ -135,6 +135,8 @@ def measure(cell: Cell, folder: Path) -> dict[str, Any]:
     """Repair one suspect, and measure it as it was measured before."""
     made, s = suspect(poisoning(cell.attack, RATE), cell.seed, folder), cell.settings
     assert made.poison is not None
+    if cell.recipe in RETRAIN:
+        _ = made.pairs  # drawn now: drawing a world is no part of a repair
     began, worked = time.perf_counter(), time.process_time()
     model, data, recipe = ingredients(cell, made)
     loop = LoopSettings(evaluate_every=10**9, evaluate_start=False)
