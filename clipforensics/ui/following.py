@@ -27,7 +27,7 @@ def follow(run: Any) -> None:
         if not status.active and own:
             beforeafter.forgotten(before, own[-1])
     _now(measured, lines, before)
-    total = max([status.total if status.active else 0, *(line.get("total") or 0 for line in lines)])
+    total = steps_of(lines)
     left, right = st.columns([2.2, 1], gap="medium")
     if measured:
         left.altair_chart(runcharts.run_chart(own, before, total), width="stretch")
@@ -40,6 +40,11 @@ def follow(run: Any) -> None:
     filtered.shown(lines)
     splitting.shown(run, lines)
     live.details(run, open_log=status.state == "failed", command=commands.command_of(run))
+
+
+def steps_of(lines: Sequence[dict[str, Any]]) -> int:
+    """Steps of the whole run as journalled; its status counts pictures, too, while they are loaded."""
+    return max((line.get("total") or 0 for line in lines), default=0)
 
 
 def records(run: Any) -> list[dict[str, Any]]:

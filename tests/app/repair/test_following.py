@@ -224,3 +224,30 @@ def test_the_bars_of_a_split_stand_on_zero():
     bars = histogram(split_line(0)["split"]).to_dict()["layer"][0]
     assert bars["mark"]["type"] == "rect"
     assert bars["encoding"]["y2"] == {"datum": 0}
+
+
+def test_the_axis_ends_at_the_runs_steps_and_not_at_the_pictures_being_loaded(monkeypatch):
+    from types import SimpleNamespace
+
+    from clipforensics.ui import following, live, runcharts
+
+    seen = []
+    lines = [
+        {"kind": "evaluation", "step": 0, "baseline": True, "total": 150, "ca": 1.0, "asr": 0.9}
+    ]
+    monkeypatch.setattr(live, "records", lambda run: lines)
+    monkeypatch.setattr(live, "status_line", lambda run: None)
+    monkeypatch.setattr(live, "details", lambda *args, **options: None)
+    monkeypatch.setattr(following.commands, "command_of", lambda run: "")
+    monkeypatch.setattr(
+        runcharts, "run_chart", lambda own, before, total: seen.append(total) or _a_chart()
+    )
+    loading = SimpleNamespace(active=True, state="running", step=3_328, total=19_500)
+    following.follow(SimpleNamespace(config={"recipe": "eftclip"}, status=lambda: loading))
+    assert seen == [150]
+
+
+def _a_chart():
+    import altair as alt
+
+    return alt.Chart(alt.Data(values=[])).mark_point()
