@@ -1,6 +1,6 @@
 """EftCLIP (Hossain et al., 2025, arXiv 2511.13545): fine-tune the suspect on stamped clean pairs.
 
-Half of each batch carries a verified trigger at a random place and size, with its own true
+A share of each batch carries a verified trigger at a random place and size, with its own true
 caption. The loss is an anchor: the repaired model must see a stamped picture as the frozen suspect
 sees the un-stamped one, whose answers are right. The paper's CLIP loss over the curated pairs can be
 added; on a few hundred pairs it costs more clean accuracy than it heals, so it is off by default.
