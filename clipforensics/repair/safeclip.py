@@ -177,11 +177,15 @@ class SafeClip:
             "lowest_safe": float(cosines[self._safe].min()),
             "entered": len(self._safe) - kept, "left": len(before) - kept,
             "hist": np.histogram(cosines, edges)[0].tolist(), **self._truth(cosines),
-            **self._doubts(mixture.degenerate),
+            **self._doubts(epoch == 0 and mixture.degenerate),
         }}  # fmt: skip
 
     def _doubts(self, degenerate: bool) -> dict[str, str]:
-        """One sentence where this split is not what the method hopes for."""
+        """One sentence where this split is not what the method hopes for.
+
+        Args:
+            degenerate: the mixture that the first safe share was read from; later ones decide nothing.
+        """
         s, n_safe = self._settings, len(self._safe)
         said = []
         if degenerate and s.first_share is None:
