@@ -140,7 +140,8 @@ def measure(cell: Cell, folder: Path) -> dict[str, Any]:
     began, worked = time.perf_counter(), time.process_time()
     model, data, recipe = ingredients(cell, made)
     loop = LoopSettings(evaluate_every=10**9, evaluate_start=False)
-    out = train(model, data, recipe, s, loop)
+    splits: list[dict[str, Any]] = []
+    out = train(model, data, recipe, s, loop, on_record=lambda one: splits.extend(_split_of(one)))
     seconds, work = time.perf_counter() - began, time.process_time() - worked
     after = evaluator(made.world, truth_of(made.world, made.poison))(model)
     return {
@@ -148,8 +149,14 @@ def measure(cell: Cell, folder: Path) -> dict[str, Any]:
         "settings": s.model_dump(mode="json"), "clean_pairs": 0 if cell.recipe in RETRAIN else len(data),
         "steps": out.step, "examples_seen": out.step * s.batch,
         "seconds": seconds, "processor_seconds": work,
-        "before": made.figures, "after": after,
+        "before": made.figures, "after": after, "splits": splits,
     }  # fmt: skip
+
+
+def _split_of(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What SafeCLIP trusted in an epoch: the truth is counted, and nothing learns from it."""
+    if split := record.get("split"):
+        yield {"epoch": split["epoch"], "safe_share": split["r"], **split["truth"]}
 
 
 def ingredients(cell: Cell, made: Suspect) -> tuple[OpenClipEncoder, TrainingData, Recipe]:
@@ -182,8 +189,11 @@ def _retraining(cell: Cell, made: Suspect) -> tuple[OpenClipEncoder, TrainingDat
     captions = [pairs.captions[row] for row in rows]
     model = new_clip(str(DEMO_MODEL), FIRST_SEED + cell.seed)
     data = TrainingData(torch.from_numpy(pairs.frames[rows]), model.tokenize(captions))
-    recipe = kind(len(rows), s) if isinstance(s, FilterSettings) else kind(captions, model, s)
-    return model, data, recipe
+    if isinstance(s, FilterSettings):
+        return model, data, kind(len(rows), s)
+    if isinstance(s, SafeClipSettings):
+        return model, data, kind(captions, model, s, pairs.poisoned)
+    return model, data, kind(captions, model, s)
 
 
 def clean_pool(seed: int, count: int, made: Suspect) -> tuple[np.ndarray, list[str], np.ndarray]:
@@ -252,8 +262,18 @@ def _row(
         "CA": spread([one["after"]["ca"] for one in rows]),
         "CA change": spread([one["after"]["ca"] - one["before"]["ca"] for one in rows]),
         "clean pairs": rows[0]["clean_pairs"], "steps": rows[0]["steps"],
+        "poisons trusted, first and last": _trusted(rows),
         "x control's time": spread(times) if times else None,
     }  # fmt: skip
+
+
+def _trusted(rows: list[dict[str, Any]]) -> str | None:
+    """Of all poisons, the mean share in SafeCLIP's first and last safe set."""
+    runs = [splits for one in rows if (splits := one.get("splits"))]
+    shares = [[one["poisoned_in_safe"] / one["poisoned"] for one in run] for run in runs]
+    if not shares:
+        return None
+    return ", ".join(f"{np.mean([run[at] for run in shares]):.0%}" for at in (0, -1))
 
 
 def _n(figures: dict[str, Any]) -> str:

@@ -90,3 +90,16 @@ def test_the_table_opens_with_the_undefended_and_times_by_the_control():
     assert eft["x control's time"]["mean"] == 2
     assert eft["ASR"] == {"mean": 0.05, "sd": pytest.approx(0.0707, abs=1e-4), "n": 2}
     assert eft["trigger"] == "given trigger"
+    assert eft["poisons trusted, first and last"] is None
+
+
+def test_the_table_tells_how_many_poisons_safeclip_trusted():
+    figures = {"asr": 0.9, "ca": 0.99, "n_asr": 975, "n_ca": 1000}
+    split = {"epoch": 0, "safe_share": 0.3, "poisoned": 10, "auroc_low_cosine": 0.9}
+    records = [
+        {"attack": "sig", "seed": seed, "recipe": "safeclip", "changes": {}, "clean_pairs": 0, "steps": 9,
+         "processor_seconds": 1.0, "before": figures, "after": figures,
+         "splits": [{**split, "poisoned_in_safe": seed}, {**split, "poisoned_in_safe": 5 * seed}]}
+        for seed in (0, 2)
+    ]  # fmt: skip
+    assert list(shown(records))[-1]["poisons trusted, first and last"] == "10%, 50%"
