@@ -53,13 +53,20 @@ def change(text: str) -> tuple[str, Any]:
 
 
 def progress_line() -> Callable[..., None]:
-    """A progress callback (step, total, message) that says rate and time left, once a second."""
+    """A progress callback (step, total, message) that says rate and time left, once a second.
+
+    A stage whose length is unknown (a total of 0) is named once.
+    """
     state = {"message": "", "began": 0.0, "from": 0, "said": 0.0}
 
     def tell(step: int, total: int, message: str = "", **figures: Any) -> None:
-        now = time.monotonic()
-        if message != state["message"] or step < state["from"]:
+        now, is_new = time.monotonic(), message != state["message"]
+        if is_new or step < state["from"]:
             state.update({"message": message, "began": now, "from": step, "said": 0.0})
+        if not total:
+            if is_new:
+                sys.stderr.write(f"{message}\n")
+            return
         if now - state["said"] < 1 and step < total:
             return
         state["said"] = now
