@@ -63,7 +63,7 @@ def progress_line() -> Callable[..., None]:
         now, is_new = time.monotonic(), message != state["message"]
         if is_new or step < state["from"]:
             state.update({"message": message, "began": now, "from": step, "said": 0.0})
-        if not total:
+        if not total and not figures:
             if is_new:
                 sys.stderr.write(f"{message}\n")
             return
