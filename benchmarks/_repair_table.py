@@ -31,6 +31,7 @@ from clipforensics.data.demo_case import DEMO_MODEL
 from clipforensics.data.demo_world import DemoWorld, labels
 from clipforensics.detect.agreement import disagreement
 from clipforensics.detect.combined import Footings, combined
+from clipforensics.detect.frequent import counted
 from clipforensics.detect.scales import score_scales
 from clipforensics.jobs.scanning.scoring import scale_settings
 from clipforensics.models.clip import OpenClipEncoder, new_clip
@@ -179,13 +180,7 @@ def _retraining(cell: Cell, made: Suspect) -> tuple[OpenClipEncoder, TrainingDat
     s, kind, pairs = cell.settings, load(cell.recipe), made.pairs
     rows = np.arange(len(pairs.ids))
     if isinstance(s, FilterSettings):
-        x, texts = embedded(made)
-        outlying, far = (
-            score_scales(x, scale_settings(s.reference)).combined,
-            disagreement(x, texts),
-        )
-        found = combined(outlying, far, Footings.of(outlying, far))
-        rows = drop_highest(found, rows, s.drop_share, s.at_random, s.seed).kept
+        rows = drop_highest(_scores(made, s), rows, s.drop_share, s.at_random, s.seed).kept
     captions = [pairs.captions[row] for row in rows]
     model = new_clip(str(DEMO_MODEL), FIRST_SEED + cell.seed)
     data = TrainingData(torch.from_numpy(pairs.frames[rows]), model.tokenize(captions))
@@ -194,6 +189,15 @@ def _retraining(cell: Cell, made: Suspect) -> tuple[OpenClipEncoder, TrainingDat
     if isinstance(s, SafeClipSettings):
         return model, data, kind(captions, model, s, pairs.poisoned)
     return model, data, kind(captions, model, s)
+
+
+def _scores(made: Suspect, s: FilterSettings) -> np.ndarray:
+    """What a case's default ranking gives these pairs, near-copies counted as there."""
+    x, texts = embedded(made)
+    copies, _ = counted(x, s.reference)
+    outlying = score_scales(x, scale_settings(s.reference), copies=copies).combined
+    far = disagreement(x, texts)
+    return combined(outlying, far, Footings.of(outlying, far))
 
 
 def clean_pool(seed: int, count: int, made: Suspect) -> tuple[np.ndarray, list[str], np.ndarray]:
