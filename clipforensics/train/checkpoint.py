@@ -27,8 +27,18 @@ class Checkpoints:
 
     @property
     def can_resume(self) -> bool:
-        """Is there something to go on from?"""
-        return (self._resume / f"{LAST}.json").is_file()
+        """Is there something to go on from?
+
+        Raises:
+            RunError: there was: weights are kept, and not what it takes to go on from them.
+        """
+        found = (self._resume / f"{LAST}.json").is_file()
+        if not found and any(self.folder.glob("step-*.safetensors")):
+            raise RunError(
+                f"{self.folder} keeps checkpoints, but {RESUME}/{LAST}.json is gone, so the run cannot go on "
+                "exactly. Start a new run, or restore the folder."
+            )
+        return found
 
     def save_weights(self, step: int, weights: dict[str, torch.Tensor]) -> Path:
         """Write one checkpoint, then remove all but the newest."""
@@ -71,7 +81,7 @@ class Checkpoints:
         try:
             values = json.loads((self._resume / f"{LAST}.json").read_text())
             path = self._resume / Path(values["tensors"]).name
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             raise RunError(
                 f"{self.folder} holds no checkpoint to resume from. Start a new run."
             ) from None

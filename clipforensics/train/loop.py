@@ -35,7 +35,8 @@ DEFAULT_LOOP = LoopSettings()
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: the last evaluation, where the weights are, and the loop's own seconds."""
+    """How a run ended: the last evaluation, where the weights are, and the seconds of its steps, of
+    those before a resume, too."""
 
     step: int
     total: int
@@ -210,8 +211,9 @@ class _Loop:
         if self.checkpoints is None or self.world.rank:
             return
         module = self.encoder.module
-        self.at.checkpoint = self.checkpoints.save_weights(self.at.step, module.state_dict())
+        # in this order: weights that nothing can go on from would stop a resumed run
         self.checkpoints.save_last(*packed(module, self.optimizer, self.recipe, self.at.place()))
+        self.at.checkpoint = self.checkpoints.save_weights(self.at.step, module.state_dict())
 
     def _resume(self) -> None:
         if self.checkpoints is None:
@@ -220,7 +222,9 @@ class _Loop:
         check_complete(tensors, values, self.checkpoints.folder)
         restore(tensors, values, self.encoder.module, self.optimizer, self.recipe)
         self.at.go_on_from(values)
-        self.at.checkpoint = self.checkpoints.of_step(self.at.step)
+        self.at.checkpoint = self.checkpoints.of_step(
+            self.at.step
+        ) or self.checkpoints.save_weights(self.at.step, self.encoder.module.state_dict())
         self._record("resume")
 
     def _record(self, kind: str, **figures: Any) -> None:
@@ -247,6 +251,6 @@ class _Loop:
             stopped,
             self.at.evaluation,
             path,
-            self.at.seconds,
+            self.at.all_seconds,
             self.at.pairs_per_second,
         )

@@ -70,8 +70,13 @@ def load_moments(
             raise RunError(
                 f"The saved optimizer does not fit the model at {name}. Start a new run instead."
             )
-        # the fused step walks raw memory: a moment must lie as its weight does
-        like = torch.empty_like(weights[name]) if value.ndim else torch.empty(())
-        found.setdefault(name, {})[kind] = like.detach().copy_(value)
+        found.setdefault(name, {})[kind] = _beside(weights[name], value)
     for name, values in found.items():
         optimizer.state[weights[name]] = values
+
+
+def _beside(weight: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """A copy on the weight's device; the fused step walks raw memory, so it lies as the weight does."""
+    as_weight = value.shape == weight.shape
+    like = weight.detach() if as_weight else value
+    return torch.empty_like(like, dtype=value.dtype, device=weight.device).copy_(value)

@@ -228,8 +228,7 @@ def _sentence(status: Any) -> str:
         if status.stepped:
             parts.append(f"last step {span(now - status.stepped)} ago")
         return " · ".join(parts)
-    took = status.finished - status.started if status.finished and status.started else None
-    return f"after {span(took)}" if took is not None else ""
+    return f"after {span(status.worked)}" if status.started else ""
 
 
 def progress(status: Any) -> str:

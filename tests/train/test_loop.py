@@ -1,5 +1,8 @@
 """The loop on a tiny world: it learns, stops, keeps, resumes exactly, and refuses NaN."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +11,9 @@ from clipforensics.config.train import LoopSettings, TrainSettings
 from clipforensics.errors import ConfigError, DataError, RunError
 from clipforensics.models.tiny import tiny_clip
 from clipforensics.models.weights import load_state, save_state, sha256_state
+from clipforensics.train.checkpoint import Checkpoints
 from clipforensics.train.loop import train
-from clipforensics.train.optimizer import adamw
+from clipforensics.train.optimizer import adamw, load_moments, moments
 from clipforensics.train.plain import PlainClip
 from clipforensics.train.recipe import TrainingData, order
 
@@ -79,6 +83,61 @@ def test_a_stopped_run_resumes_to_equal_weights(tmp_path, stop_after):
     assert records[0]["kind"] == "resume"
     assert out.step == 16
     assert torch.equal(weights(resumed), straight)
+
+
+def test_a_resumed_run_tells_the_seconds_of_all_its_steps(tmp_path):
+    count = iter(range(100))
+    _, halted, _ = run(tmp_path, should_stop=lambda: next(count) >= 12)
+    _, out, _ = run(tmp_path, resume=True)
+    last = json.loads((tmp_path / "resume" / "last.json").read_text())
+    assert out.seconds > halted.seconds > 0
+    assert last["seconds"] == out.seconds
+
+
+def test_weights_that_a_killed_process_had_not_written_yet_are_written_by_the_next(tmp_path):
+    count = iter(range(100))
+    run(tmp_path, should_stop=lambda: next(count) >= 6)
+    (tmp_path / "step-000006.safetensors").unlink()
+    seen = iter(range(100))
+    _, out, _ = run(tmp_path, resume=True, should_stop=lambda: next(seen) >= 0)
+    assert out.checkpoint == tmp_path / "step-000006.safetensors"
+    assert load_state(out.checkpoint).keys() == tiny_clip(0).module.state_dict().keys()
+
+
+def test_checkpoints_without_what_it_takes_to_go_on_are_no_fresh_start(tmp_path):
+    count = iter(range(100))
+    run(tmp_path, should_stop=lambda: next(count) >= 6)
+    assert Checkpoints(tmp_path).can_resume
+    shutil.rmtree(tmp_path / "resume")
+    with pytest.raises(RunError, match=r"keeps checkpoints, but resume/last.json is gone"):
+        _ = Checkpoints(tmp_path).can_resume
+    assert not Checkpoints(tmp_path / "none").can_resume
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"tensors": 3}', "no json"])
+def test_a_list_of_tensors_that_is_none_is_refused(tmp_path, content):
+    (tmp_path / "resume").mkdir()
+    (tmp_path / "resume" / "last.json").write_text(content)
+    with pytest.raises(RunError, match="no checkpoint to resume from"):
+        run(tmp_path, resume=True)
+
+
+def test_moments_come_back_to_where_the_weights_are():
+    module = tiny_clip(0).module
+    optimizer = adamw(module, SETTINGS)
+    for weight in module.parameters():
+        weight.grad = torch.ones_like(weight)
+    optimizer.step()
+    saved = {name: value.clone() for name, value in moments(module, optimizer).items()}
+    elsewhere = tiny_clip(0).module.to("meta")
+    other = adamw(elsewhere, SETTINGS)
+    load_moments(elsewhere, other, saved)
+    assert {value.device.type for value in moments(elsewhere, other).values()} == {"meta"}
+    again = tiny_clip(0).module
+    other = adamw(again, SETTINGS)
+    load_moments(again, other, saved)
+    for name, value in moments(again, other).items():
+        assert torch.equal(value, saved[name])
 
 
 def test_old_checkpoints_go(tmp_path):

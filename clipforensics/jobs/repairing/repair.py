@@ -26,7 +26,8 @@ def run(context: RunContext) -> dict[str, Any]:
 
     Returns:
         `ca_before, ca_after, asr_before, asr_after, n` with intervals, `asr_of` ("planted" or
-        "found"), `working_attack`, `checkpoint`, `composition`, seconds and cost in plain CLIP epochs,
+        "found"), `working_attack`, `checkpoint`, `composition`, seconds (those before a resume, too) and
+        cost in plain CLIP epochs,
         `hunt`: the folder of the hunt it used, and `hunt_outdated`: how that differs from one made now,
         or None.
     """
@@ -44,7 +45,7 @@ def run(context: RunContext) -> dict[str, Any]:
     outcome = _train(context, work, settings)
     result = _result(context, repair, before, outcome, work)
     result |= {"hunt": hunts[0].folder.name if hunts else None, "hunt_outdated": outdated}
-    result["seconds"] = time.perf_counter() - began
+    result["seconds"] = context.earlier + time.perf_counter() - began
     # several processes would time their messages, too, and the pool may be too small to share
     if repair.measure_cost and not outcome.stopped and world().size == 1:
         result |= _cost(work, settings, result["seconds"], len(case.pairs))

@@ -20,6 +20,7 @@ class Silent(RunContext):
     def __init__(self, run: Run) -> None:
         # not RunContext's own, which would stamp this process into the status
         self.run, self.case_dir, self.config, self.stop_seen = run, run.case_dir, run.config, False
+        self.earlier = 0.0
 
     def progress(self, step: int, total: int, message: str, **figures: Any) -> None:
         """Nothing."""

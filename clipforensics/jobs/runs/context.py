@@ -21,7 +21,10 @@ WRITE_SECONDS = 0.5
 
 
 class RunContext:
-    """Handed to a job's `run(context)`; all it says lands in the run folder."""
+    """Handed to a job's `run(context)`; all it says lands in the run folder.
+
+    `earlier` are the seconds that the run worked before it was resumed.
+    """
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -29,7 +32,14 @@ class RunContext:
         self.config: dict[str, Any] = run.config
         self.stop_seen = False
         me = psutil.Process()
-        self._status = Status("queued", pid=me.pid, created=me.create_time(), heartbeat=time.time())
+        self.earlier = run.status().earlier
+        self._status = Status(
+            "queued",
+            pid=me.pid,
+            created=me.create_time(),
+            heartbeat=time.time(),
+            earlier=self.earlier,
+        )
         self._guard = threading.Lock()
         self._written = 0.0
         self._dirty = False

@@ -99,7 +99,9 @@ def resume(run: Run) -> Run:
             )
         for name in ("STOP", "TERM", "process.json"):
             (run.dir / name).unlink(missing_ok=True)
-        run.write_status(Status("queued", message="waiting to start again"))
+        run.write_status(
+            Status("queued", message="waiting to start again", earlier=run.status().worked)
+        )
         _spawn(run)
     return run
 

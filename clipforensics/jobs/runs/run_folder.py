@@ -39,6 +39,7 @@ class Status:
     """Where a run stands. Times are Unix seconds; `created` belongs to the process, not the run.
 
     Two clocks: `heartbeat` says that the process lives, `stepped` that the work advances.
+    `earlier` are the seconds of work before the run was resumed.
     `reason` is "lost" for a run whose process died, "killed" for one that had to be, "not finite" for a
     training that diverged.
     """
@@ -57,6 +58,15 @@ class Status:
     rate: float | None = None
     eta_seconds: float | None = None
     figures: dict[str, Any] = field(default_factory=dict)
+    earlier: float = 0.0
+
+    @property
+    def worked(self) -> float:
+        """Seconds of work until the last sign of life, those before a resume, too."""
+        end = self.finished if self.heartbeat is None else self.heartbeat
+        if self.started is None or end is None:
+            return self.earlier
+        return self.earlier + max(0.0, end - self.started)
 
     @property
     def active(self) -> bool:
