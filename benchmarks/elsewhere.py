@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 from _record import arguments, demo_case, publish
-from repair import DEMO, RECIPES, named
+from repair import DEMO, RECIPES, default_run, named
 
 from clipforensics.attacks.badnets import BadNets
 from clipforensics.cases.case import Case
 from clipforensics.config.attack import BadNetsSettings
 from clipforensics.data.demo_case import DEMO_MODEL
-from clipforensics.jobs.runs import launcher
 from clipforensics.models.clip import load_clip
 from clipforensics.oracle.pasting import CORNERS, Crop, pasted, places
 from clipforensics.oracle.scorer import suspect_judge
@@ -39,11 +38,9 @@ def main() -> None:
 
 
 def last(case: Case, recipe: str) -> list[Path]:
-    """The final weights of the recipe's newest finished run; empty without one."""
-    for run in launcher.runs(case.dir):
-        if run.config.get("recipe") == recipe and run.status().state == "succeeded":
-            return run.checkpoints()[-1:]
-    return []
+    """The final weights of the recipe's newest finished run by its default settings; empty without one."""
+    found = default_run(case, recipe)
+    return found.checkpoints()[-1:] if found else []
 
 
 def rates(case: Case, model: Any, seed: int) -> dict[str, Any]:

@@ -29,10 +29,10 @@ from _repair_table import EPOCHS, PAIRS, POOL, RATE, Cell, fill, shown
 from _suspects import FOLDER
 
 from clipforensics.cases.case import Case
-from clipforensics.config.repair import RECIPE_SETTINGS, RepairSettings
-from clipforensics.config.settings import digest
+from clipforensics.config.repair import RECIPE_SETTINGS, RepairSettings, recipe_settings
 from clipforensics.jobs.hunting.hunts import kept_hunts
 from clipforensics.jobs.runs import launcher
+from clipforensics.jobs.runs.run_folder import Run
 
 RECIPES = ("eftclip", "cleanclip", "finetune", "safeclip", "roclip", "filter")
 AGAINST = "badnets,blend,sig,clean_label"
@@ -116,14 +116,22 @@ def on_demo(asked: Namespace) -> None:
 
 def run_before(case: Case, recipe: str) -> dict[str, Any] | None:
     """The result of the newest run that did just this with the newest hunt."""
-    config = RepairSettings.model_validate({"recipe": recipe}).model_dump(mode="json")
-    sha256 = digest({"kind": "repair", "config": config})
-    hunt = kept_hunts(case)[0].folder.name
+    found = default_run(case, recipe, kept_hunts(case)[0].folder.name)
+    return found and found.result()
+
+
+def default_run(case: Case, recipe: str, hunt: str | None = None) -> Run | None:
+    """The newest finished run of the recipe as it is by default now, with this hunt or with any."""
+    asked = recipe_settings(RepairSettings.model_validate({"recipe": recipe}))
     for run in launcher.runs(case.dir):
-        if run.sha256 == sha256 and run.status().state == "succeeded":
-            result = run.result() or {}
-            if result.get("hunt") == hunt:
-                return result
+        if run.kind != "repair" or run.status().state != "succeeded":
+            continue
+        made = run.result() or {}
+        alike = made.get("recipe") == recipe and made.get("settings") == asked.model_dump(
+            mode="json"
+        )
+        if alike and hunt in (None, made.get("hunt")):
+            return run
     return None
 
 

@@ -97,7 +97,8 @@ def compare(
 ) -> None:
     """What a repair changed: neighbours, paste tests, answers, beside the case it came from."""
     from clipforensics.cases.case import Case
-    from clipforensics.jobs.repairing.rescanned import parent_of, summary
+    from clipforensics.jobs.repairing.lineage import parent_of
+    from clipforensics.jobs.repairing.rescanned import summary
 
     opened = Case.open(case)
     parent = parent_of(opened)

@@ -51,6 +51,9 @@ class CaseSettings(Settings):
         title="Repaired from",
         description="the case whose suspect was repaired into this one",
     )
+    repair_run: str | None = Field(
+        default=None, title="Repair run", description="the run of that case that repaired it"
+    )
     reviewer: str = Field(
         default="reviewer", min_length=1, max_length=120, title="Reviewer",
         description="the name that verdicts are signed with",

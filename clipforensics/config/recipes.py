@@ -130,7 +130,7 @@ class SafeClipSettings(RetrainSettings):
     first_low: float = Field(default=0.05, gt=0, lt=1, title="Least first safe share")
     first_high: float = Field(default=0.60, gt=0, lt=1, title="Largest first safe share")
     growth: float = Field(
-        default=0.04, ge=0, le=1, title="Growth per epoch", description="share of all pairs"
+        default=0.08, ge=0, le=1, title="Growth per epoch", description="share of all pairs"
     )
     cap: float = Field(default=0.85, gt=0, le=1, title="Largest safe share")
     pool: int = Field(default=4096, ge=2, title="Pool size", description="per modality")
@@ -155,6 +155,8 @@ class SafeClipSettings(RetrainSettings):
     def _order(self) -> "SafeClipSettings":
         if self.first_low > self.first_high or self.first_high > self.cap:
             raise ValueError("first_low <= first_high <= cap is needed")
+        if self.first_share is not None and self.first_share > self.cap:
+            raise ValueError("first_share <= cap is needed")
         return self
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import tempfile
 import warnings
 import zipfile
@@ -47,19 +48,31 @@ def save_state(path: Path, state: Mapping[str, torch.Tensor], half: bool = False
         state: tensors by name.
         half: store float32 tensors as float16, for weights that are shipped.
     """
-    from safetensors.torch import save_file
-
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: _stored(value, half) for name, value in state.items()}
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(handle)
     try:
-        save_file(tensors, temporary)
+        _saved(tensors, temporary)
         os.chmod(temporary, 0o644)  # mkstemp's own 0600 would lock a colleague out
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _saved(tensors: dict[str, torch.Tensor], path: str) -> None:
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    try:
+        save_file(tensors, path)
+    except SafetensorError as problem:  # says the system's error only in words
+        found = re.search(r"os error (\d+)", str(problem))
+        if found is None:
+            raise
+        number = int(found[1])
+        raise OSError(number, os.strerror(number), path) from None
 
 
 def load_into(

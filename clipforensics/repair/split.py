@@ -94,9 +94,9 @@ def _threshold(means: np.ndarray, sds: np.ndarray, weights: np.ndarray) -> float
 
 
 def first_size(mixture: Mixture, n: int, low: float, high: float, asked: float | None) -> int:
-    """Rows in the first safe set: as asked, else by the mixture within [low, high], else 15 %."""
-    share = FALLBACK_SHARE if mixture.degenerate else min(high, max(low, mixture.share))
-    return max(1, int(np.floor((asked or share) * n)))
+    """Rows in the first safe set: as asked, else by the mixture or 15 %, within [low, high]."""
+    share = FALLBACK_SHARE if mixture.degenerate else mixture.share
+    return max(1, int(np.floor((asked or min(high, max(low, share))) * n)))
 
 
 def size_at(epoch: int, first: int, n: int, growth: float, cap: float) -> int:

@@ -188,7 +188,7 @@ def _cost(case: Any, repair: RepairSettings) -> None:
     from clipforensics.jobs.repairing import estimating, measuring
     from clipforensics.jobs.repairing.curating import triggers_to_heal
 
-    tests = len(case.test) if case.test is not None else repair.test_pictures
+    tests = measuring.most_tested(case, repair.test_pictures)
     found = estimating.estimate(
         repair, len(case.pairs), tests, len(triggers_to_heal(case)),
         measuring.most_held_out(case, repair.test_pictures, repair.retrieval_pairs),

@@ -17,11 +17,11 @@ MOST_ANSWERS = 200
 
 def compared(case: Any) -> None:
     """This case beside the one it was repaired from, or beside a re-scan that a repair of it made."""
-    from clipforensics.jobs.repairing import rescanned
+    from clipforensics.jobs.repairing import lineage, rescanned
 
     pairs = [(case, other) for other in rescanned.children_of(case)]
     try:
-        parent = rescanned.parent_of(case)
+        parent = lineage.parent_of(case)
     except ForensicsError as problem:
         shell.complain(problem)
         parent = None

@@ -14,8 +14,9 @@ import pytest
 
 from clipforensics.errors import ConfigError, RunError
 from clipforensics.jobs.runs import launcher, runner
+from clipforensics.jobs.runs.context import RunContext
 from clipforensics.jobs.runs.kinds import COMMANDS, KINDS, another
-from clipforensics.jobs.runs.run_folder import Run
+from clipforensics.jobs.runs.run_folder import Run, Status
 
 CPU = {"device": "cpu"}
 
@@ -333,3 +334,22 @@ def test_a_hostile_file_in_a_run_folder_hides_no_other_run(toys, until, name, co
     assert bad.status().state in ("queued", "failed")
     assert bad.journal()[0] == []
     shutil.rmtree(bad.dir)  # a queued run without a process would be waited for
+
+
+def test_a_resumed_run_keeps_the_seconds_it_has_worked(toys, monkeypatch):
+    monkeypatch.setattr(launcher, "_spawn", lambda run: None)
+    run = launcher.start(toys, "quick", CPU)
+    lost = Status(
+        "failed", reason="lost", started=100.0, heartbeat=160.0, finished=9_000.0, earlier=5.0
+    )
+    assert lost.worked == 65  # nobody knows when it died; it lived until then
+    run.write_status(lost)
+    assert launcher.resume(run).status().earlier == 65
+    assert RunContext(run).earlier == 65
+
+
+@pytest.mark.parametrize(
+    ("asked", "lock"), [("cuda", "cuda:0"), ("cuda:1", "cuda:1"), ("cpu", "cpu")]
+)
+def test_one_device_has_one_lock(asked, lock):
+    assert runner._device_of({"device": asked}) == lock

@@ -1,5 +1,6 @@
 """A repaired case beside the one it came from: one map, the same pastes, both answers."""
 
+import json
 import shutil
 from dataclasses import replace
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ from clipforensics.cases.case import Case
 from clipforensics.cases.evidence import check_all
 from clipforensics.config.scan import ScanSettings
 from clipforensics.errors import CaseError
-from clipforensics.jobs.repairing import curating, rescanned
+from clipforensics.jobs.repairing import curating, lineage, rescanned
 from clipforensics.jobs.repairing.adopting import adopt
 from clipforensics.jobs.scanning import scan
 from clipforensics.models.clip import save_clip
@@ -67,8 +68,8 @@ def hunted(monkeypatch):
 
 def test_a_repaired_case_knows_its_parent_and_the_parent_its_children(repaired):
     before, after = repaired
-    assert rescanned.parent_of(before) is None
-    parent = rescanned.parent_of(after)
+    assert lineage.parent_of(before) is None
+    parent = lineage.parent_of(after)
     assert parent is not None
     assert parent.dir == before.dir
     assert [child.dir for child in rescanned.children_of(before)] == [after.dir]
@@ -81,10 +82,10 @@ def test_a_parent_that_is_gone_or_about_other_pairs_is_one_sentence(repaired):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Case, "open", classmethod(lambda cls, folder: strange))
         with pytest.raises(CaseError, match="about other data"):
-            rescanned.parent_of(after)
+            lineage.parent_of(after)
     shutil.move(before.dir, before.dir.parent / "elsewhere")
     with pytest.raises(CaseError):
-        rescanned.parent_of(after)
+        lineage.parent_of(after)
 
 
 def test_the_map_before_stays_and_the_repaired_rows_are_placed_on_it(repaired):
@@ -156,3 +157,40 @@ def test_a_summary_is_plain_json(repaired, hunted):
     assert made["marked"] == {"picked": 0, "named by the hunt": 2}
     assert len(made["answers"]) == 2
     assert set(made["neighbours_kept"]) == {"named by the hunt", "all others"}
+
+
+def test_nothing_is_pasted_on_a_picture_that_the_repair_learned_from(repaired, hunted, monkeypatch):
+    before, after = repaired
+    seen = []
+    monkeypatch.setattr(
+        rescanned, "_paste_all", lambda before, after, triggers, rows, *_: seen.append(rows) or []
+    )
+    rescanned.paste_tests(before, after)
+    learned = [before.pairs.ids[row] for row in seen[0][:3]]
+    folder = before.dir / "runs" / after.settings.repair_run
+    folder.mkdir(parents=True)
+    (folder / lineage.CURATED).write_text(json.dumps({"ids": learned}))
+    assert lineage.learned_ids(after) == set(learned)
+    rescanned.paste_tests(before, after)
+    assert seen[1] == [row for row in seen[0] if before.pairs.ids[row] not in learned]
+
+
+@pytest.mark.parametrize("content", ["no json", "[]", '{"ids": 3}', "{}"])
+def test_a_damaged_list_of_learned_pairs_is_none(repaired, content):
+    before, after = repaired
+    folder = before.dir / "runs" / after.settings.repair_run
+    folder.mkdir(parents=True)
+    (folder / lineage.CURATED).write_text(content)
+    assert lineage.learned_ids(after) == set()
+
+
+def test_what_the_case_before_doubted_is_doubted_after(repaired, monkeypatch):
+    before, after = repaired
+    own = {before.dir: {"victims": ["p001", "p002"]}, after.dir: {"victims": ["p003"]}}
+    monkeypatch.setattr(curating, "latest_hunt", lambda case: own[case.dir])
+    before.store.decide("sample", "p004", "suspicious", "ann")
+    after.store.decide("sample", "p002", "benign", "bob")
+    assert curating.doubted_pairs(after) == ({"p004"}, {"p001", "p003"})
+    assert curating.doubted_pairs(before) == ({"p004"}, {"p001", "p002"})
+    shutil.move(before.dir, before.dir.parent / "elsewhere")
+    assert curating.doubted_pairs(after) == (set(), {"p003"})

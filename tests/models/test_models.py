@@ -1,5 +1,6 @@
 """Loading models: real open_clip models on small weights, and files that mean harm."""
 
+import errno
 import io
 import json
 import pickle
@@ -9,6 +10,7 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from clipforensics.data.labels import LabelSet
 from clipforensics.errors import ModelError
@@ -242,3 +244,14 @@ def test_a_device_that_is_not_there_is_one_sentence(monkeypatch, device):
         pick_device(device)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert pick_device("cuda:1") == "cuda:1"
+
+
+def test_a_disk_that_is_full_is_the_systems_own_error(tmp_path, monkeypatch):
+    def full(*_):
+        raise SafetensorError("Error while serializing: No space left on device (os error 28)")
+
+    monkeypatch.setattr("safetensors.torch.save_file", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        save_state(tmp_path / "w.safetensors", {"a": torch.zeros(2)})
+    assert caught.value.errno == errno.ENOSPC
+    assert not list(tmp_path.iterdir())

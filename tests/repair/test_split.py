@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from clipforensics.config.recipes import SafeClipSettings
 from clipforensics.errors import DataError
 from clipforensics.repair.split import Mixture, first_size, fit_mixture, size_at, split
 
@@ -88,3 +89,13 @@ def test_the_safe_set_grows_to_the_cap_and_never_falls():
     # the totals of the science page: 12 epochs at batch 256
     assert sum(size // 256 for size in sizes[:12]) == 481
     assert sum((20_000 - size) // 256 for size in sizes[:12]) == 444
+
+
+def test_the_fallback_keeps_to_the_limits():
+    m = Mixture((0.0, 0.1), (0.1, 0.1), (0.5, 0.5), 1.0, True, 0.1, 0.9)
+    assert first_size(m, 100, 0.05, 0.10, None) == 10
+
+
+def test_a_first_share_above_the_cap_is_refused():
+    with pytest.raises(ValueError, match="first_share <= cap"):
+        SafeClipSettings(first_share=0.95, cap=0.85)

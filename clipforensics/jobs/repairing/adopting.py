@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from clipforensics.cases.case import Case
+from clipforensics.config.repair import RECIPE_SETTINGS
 from clipforensics.errors import CaseError, ForensicsError, RunError
 from clipforensics.models.weights import sha256_file
 
@@ -25,9 +26,12 @@ def adopt(case: Case, run: Any, checkpoint: Path, folder: Path) -> Case:
         folder: of the new case; it must not exist.
 
     Raises:
-        RunError: the checkpoint is not one of the run's.
+        RunError: the run is no repair, or the checkpoint is not one of its own.
         CaseError: the folder is taken.
     """
+    recipe = run.config.get("recipe")
+    if recipe not in RECIPE_SETTINGS:
+        raise RunError(f"Run {run.id} is no repair. Choose one that repaired this case.")
     if checkpoint not in run.checkpoints():
         raise RunError(
             f"{checkpoint.name} is no checkpoint of run {run.id}. Choose one of "
@@ -35,14 +39,19 @@ def adopt(case: Case, run: Any, checkpoint: Path, folder: Path) -> Case:
         )
     if folder.exists():
         raise CaseError(f"There is something at {folder} already. Choose another folder.")
-    what = f"repaired by {run.config.get('recipe')}, {sha256_file(checkpoint)[:8]}"
+    what = f"repaired by {recipe}, {sha256_file(checkpoint)[:8]}"
     name = f"{case.name[: NAME_LENGTH - len(what) - 2]}, {what}"
-    weights = folder / "models" / f"{run.config.get('recipe')}.safetensors"
+    weights = folder / "models" / f"{recipe}.safetensors"
     weights.parent.mkdir(parents=True)
     try:
         shutil.copyfile(checkpoint, weights)
         settings = case.settings.model_copy(
-            update={"name": name, "weights": str(weights), "parent": str(case.dir)}
+            update={
+                "name": name,
+                "weights": str(weights),
+                "parent": str(case.dir),
+                "repair_run": run.id,
+            }  # fmt: skip
         )
         return Case.create(folder, settings)
     except (OSError, ForensicsError):

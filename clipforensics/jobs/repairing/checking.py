@@ -1,5 +1,7 @@
 """What a repair must have before it starts: asked before a process is made, and again as it begins."""
 
+from pathlib import Path
+
 import psutil
 
 from clipforensics.cases.case import Case
@@ -19,17 +21,38 @@ def check_may_start(case: Case, repair: RepairSettings) -> RecipeSettings:
 
     Raises:
         ConfigError: the settings contradict each other; EftCLIP has no trigger to heal; a retraining
-            would start from the suspect; or less than one batch is there to learn from.
+            would start from the suspect, or from a trusted model that is not there or built otherwise; or
+            less than one batch is there to learn from.
     """
     settings = recipe_settings(repair)
     if isinstance(settings, RetrainSettings):
         check_start(settings.start, None, None)
+        if settings.start == "trusted":
+            _check_trusted_start(case)
         _check_retraining(case, repair, settings)
         return settings
     if repair.recipe == "eftclip" and not triggers_to_heal(case):
         raise ConfigError(NO_TRIGGER)
     _check_pool(settings)
     return settings
+
+
+def _check_trusted_start(case: Case) -> None:
+    """What is trained from the trusted model takes the suspect's place, so it must be built alike."""
+    from clipforensics.models.clip import read_model_config
+
+    asked = case.settings
+    if asked.trusted_model is None:
+        raise ConfigError(
+            "A start from the trusted model needs one, and this case names none. Make a case with "
+            "--trusted-model and --trusted-weights, or start from random weights."
+        )
+    if read_model_config(asked.trusted_model) != read_model_config(asked.model):
+        raise ConfigError(
+            f"The trusted model ({Path(asked.trusted_model).name}) is built otherwise than the suspect "
+            f"({Path(asked.model).name}), and what is trained from it could not take the suspect's place. "
+            "Start from random weights."
+        )
 
 
 def _check_pool(settings: FineTuneSettings) -> None:

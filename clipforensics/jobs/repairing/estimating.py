@@ -1,6 +1,7 @@
 """What a repair will cost, before it starts: in plain CLIP epochs over the case, and in seconds."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from clipforensics.config.recipes import (
     SafeClipSettings,
 )
 from clipforensics.config.repair import RepairSettings, recipe_settings
+from clipforensics.errors import DataError
 from clipforensics.jobs.repairing.measuring import FOUND_SHOWN
 
 FORWARD, VIEW, UNIMODAL = 0.25, 0.11, 1.31
@@ -69,7 +71,11 @@ def seconds_of_plain_epoch(runs: Sequence[Any]) -> float | None:
 
 
 def time_plain_epoch(case: Case, device: str = "auto") -> float:
-    """Seconds of a plain CLIP epoch over all pairs, from a few real steps on a copy of the suspect."""
+    """Seconds of a plain CLIP epoch over all pairs, from a few real steps on a copy of the suspect.
+
+    Raises:
+        DataError: no picture can be read.
+    """
     import torch
 
     from clipforensics.config.train import OptimizerSettings
@@ -77,11 +83,14 @@ def time_plain_epoch(case: Case, device: str = "auto") -> float:
     from clipforensics.train.recipe import TrainingData
 
     suspect = case.suspect(device)
-    rows = range(min(PROBE_PAIRS, len(case.pairs)))
-    data = TrainingData(
-        torch.from_numpy(case.pairs.frames(rows, suspect.side)),
-        suspect.tokenize([case.pairs.captions[row] for row in rows]),
-    )
+    frames, captions = [], []
+    for row in range(min(PROBE_PAIRS, len(case.pairs))):
+        with suppress(DataError):  # a run leaves unreadable pictures out, too
+            frames.append(case.pairs.picture(row, suspect.side))
+            captions.append(case.pairs.captions[row])
+    if not frames:
+        raise DataError(f"None of the first {PROBE_PAIRS:,} pictures can be read. Restore some.")
+    data = TrainingData(torch.from_numpy(np.stack(frames)), suspect.tokenize(captions))
     return plain_epoch_seconds(suspect, data, OptimizerSettings(), len(case.pairs))
 
 

@@ -21,7 +21,9 @@ from clipforensics.oracle.bank import Trigger
 FOUND_SHOWN = 3
 RETRIEVED = 1000
 LABELLED = "the case's labelled test set"
-HELD_OUT = "held-out low-score pairs whose caption names exactly one label"
+HELD_OUT = (
+    "held-out low-score pairs whose caption names exactly one label; the suspect learned from them"
+)
 
 
 @dataclass(frozen=True)
@@ -103,8 +105,14 @@ def retrieval_rows(case: Case, used: np.ndarray, count: int, seed: int = 0) -> n
     if is_embedded(case):
         score = density_of(case)
         usable &= np.nan_to_num(score, nan=np.inf) <= np.nanmedian(score)
-    rows = np.random.default_rng([seed, 59]).permutation(np.flatnonzero(usable))
-    return np.sort(rows[: min(count, len(case.pairs) // 40)]).astype(np.int64)
+    return _drawn(usable, min(count, len(case.pairs) // 40), 59, seed)
+
+
+def _drawn(usable: np.ndarray, count: int, stream: int, seed: int) -> np.ndarray:
+    """Sorted rows: every row has its own lot, so runs that use other pairs are measured on nearly the same."""
+    lots = np.random.default_rng([seed, stream]).permutation(len(usable))
+    rows = np.flatnonzero(usable)
+    return np.sort(rows[np.argsort(lots[rows])][:count]).astype(np.int64)
 
 
 def most_held_out(case: Case, pictures: int, count: int) -> int:
@@ -112,8 +120,15 @@ def most_held_out(case: Case, pictures: int, count: int) -> int:
     case has no labelled test set. See `measure` and `retrieval_rows`."""
     n, test = len(case.pairs), case.test
     retrieved = 0 if test is not None and any(test.captions) else min(count, n // 40)
-    tested = 0 if test is not None and test.truth is not None else min(pictures, n // 10)
+    tested = 0 if test is not None and test.truth is not None else most_tested(case, pictures)
     return retrieved + tested
+
+
+def most_tested(case: Case, pictures: int) -> int:
+    """How many test pictures a run measures with, at most. See `_test_set`."""
+    labelled = case.test is not None and case.test.truth is not None
+    there = len(case.test) if labelled else len(case.pairs) // 10  # pyright: ignore
+    return min(pictures, there)
 
 
 def _retrieval(
@@ -139,8 +154,9 @@ def _retrieval(
 def _test_set(
     case: Case, side: int, pictures: int, used: np.ndarray, seed: int
 ) -> tuple[np.ndarray, np.ndarray, list[str], np.ndarray, str]:
-    rng, labels = np.random.default_rng([seed, 51]), case.labels
+    labels = case.labels
     if case.test is not None and case.test.truth is not None:
+        rng = np.random.default_rng([seed, 51])
         rows = np.sort(rng.permutation(testable_rows(case.truth, case.test))[:pictures])
         truth = np.array([labels.index(case.test.truth[row]) for row in rows])
         names = [case.test.ids[row] for row in rows]
@@ -150,7 +166,7 @@ def _test_set(
     usable &= np.array([len(names) == 1 for names in named], bool)
     usable[used] = False
     usable[usable] = low[usable] <= np.nanmedian(low)
-    rows = np.sort(rng.permutation(np.flatnonzero(usable))[: min(pictures, len(case.pairs) // 10)])
+    rows = _drawn(usable, min(pictures, len(case.pairs) // 10), 51, seed)
     if not len(rows):
         raise DataError(
             "The case has no labelled test set, and no pair scores low and names exactly one label. "

@@ -1,7 +1,9 @@
 """What a repair needs before its first step: model, pairs, recipe, test set, the figures before."""
 
+import hashlib
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,18 +24,23 @@ from clipforensics.errors import CaseError, DataError
 from clipforensics.jobs.repairing.checking import check_room
 from clipforensics.jobs.repairing.curating import CuratedSet, curated_set, triggers_to_heal
 from clipforensics.jobs.repairing.filtering import filtered_rows, used_pairs
-from clipforensics.jobs.repairing.measuring import Measure, measure, retrieval_rows
+from clipforensics.jobs.repairing.lineage import CURATED
+from clipforensics.jobs.repairing.measuring import FOUND_SHOWN, Measure, measure, retrieval_rows
 from clipforensics.jobs.runs.context import RunContext
 from clipforensics.jobs.runs.run_folder import Stopped
 from clipforensics.jobs.scanning.scan import embed
+from clipforensics.oracle.bank import Trigger
 from clipforensics.train.evaluate import WORKING_ATTACK
 
 if TYPE_CHECKING:
     from clipforensics.models.clip import OpenClipEncoder
     from clipforensics.train.recipe import Recipe, TrainingData
 
-CURATED, HELD_OUT, TESTED = "curated.json", "held_out.json", "tested.json"
-CHANGED = "The picks changed since this run began, so it cannot go on exactly. Start a new run."
+HELD_OUT, TESTED = "held_out.json", "tested.json"
+CHANGED = (
+    "The picks changed since this run began, or the triggers did, so it cannot go on exactly. Start a "
+    "new run."
+)
 LOAD_CHUNK = 256
 
 
@@ -76,7 +83,7 @@ def fine_tune(
     context.progress(0, settings.steps, "stamping test pictures")
     held_out = _held_out_once(context, case, rows, repair.retrieval_pairs)
     measured = measure(case, chosen.triggers, suspect.side, repair.test_pictures, rows, held_out)
-    _tested_once(context, case, measured)
+    _tested_once(context, case, measured, chosen.triggers)
     before = _baseline(context, measured, suspect, settings.steps)
     recipe = _tuning_recipe(settings, suspect, data, captions, chosen)
     context.journal(
@@ -126,10 +133,9 @@ def retrain(
     check_start(settings.start, model.fingerprint, suspect.fingerprint)
     nothing = np.empty(0, np.int64)
     held_out = _held_out_once(context, case, nothing, repair.retrieval_pairs)
-    measured = measure(
-        case, triggers_to_heal(case), suspect.side, repair.test_pictures, nothing, held_out
-    )
-    _tested_once(context, case, measured)
+    triggers = triggers_to_heal(case)
+    measured = measure(case, triggers, suspect.side, repair.test_pictures, nothing, held_out)
+    _tested_once(context, case, measured, triggers)
     before = _baseline(context, measured, suspect, 1)
     rows, report = np.setdiff1d(np.arange(len(case.pairs)), measured.held_out), {}
     if isinstance(settings, FilterSettings):
@@ -178,16 +184,33 @@ def _curated_once(context: RunContext, case: Case, settings: FineTuneSettings) -
     """Choose, write down, and keep to it: a resumed run must not choose afresh."""
     chosen, path = curated_set(case, settings), context.run.dir / CURATED
     ids = [case.pairs.ids[row] for row in chosen.pairs.rows]
-    if path.exists():
-        if json.loads(path.read_text())["ids"] != ids:
-            raise CaseError(CHANGED)
-        return chosen
-    write_json(path, {
+    content = {
         "ids": ids, "retention": len(chosen.pairs.retention), "affected": chosen.affected,
-        "triggers": [{"pair": t.pair, "label": t.label, "box": list(t.box_xyxy)} for t in chosen.triggers],
-        "table": chosen.table,
-    })  # fmt: skip
+        "triggers": _known_by(chosen.triggers), "table": chosen.table,
+    }  # fmt: skip
+    _same_or_written(path, content, ("ids", "triggers"))
     return chosen
+
+
+def _known_by(triggers: list[Trigger]) -> list[dict[str, Any]]:
+    """What makes a trigger this one: where it was found, its label, its pixels."""
+    return [
+        {
+            "pair": one.pair, "label": one.label, "box": list(one.box_xyxy),
+            "sha256": hashlib.sha256(one.pixels.tobytes() + one.mask.tobytes()).hexdigest(),
+        }
+        for one in triggers
+    ]  # fmt: skip
+
+
+def _same_or_written(path: Path, content: dict[str, Any], fields: tuple[str, ...]) -> None:
+    """Write what a run began with; refuse to go on where these fields are others now."""
+    if not path.exists():
+        write_json(path, content)
+        return
+    began = json.loads(path.read_text())
+    if any(began.get(name) != content[name] for name in fields):
+        raise CaseError(CHANGED)
 
 
 def _held_out_once(context: RunContext, case: Case, used: np.ndarray, count: int) -> np.ndarray:
@@ -201,13 +224,15 @@ def _held_out_once(context: RunContext, case: Case, used: np.ndarray, count: int
     return np.array([row_of[name] for name in json.loads(path.read_text())["ids"]], np.int64)
 
 
-def _tested_once(context: RunContext, case: Case, measured: Measure) -> None:
-    """A resumed run must be measured on, and kept from, the same pairs as before."""
-    path, ids = context.run.dir / TESTED, [case.pairs.ids[row] for row in measured.held_out]
-    if not path.exists():
-        write_json(path, {"ids": ids})
-    elif json.loads(path.read_text())["ids"] != ids:
-        raise CaseError(CHANGED)
+def _tested_once(
+    context: RunContext, case: Case, measured: Measure, triggers: list[Trigger]
+) -> None:
+    """A resumed run must be measured on, and kept from, the same pairs as before, by the same triggers."""
+    content = {
+        "ids": [case.pairs.ids[row] for row in measured.held_out],
+        "triggers": _known_by(triggers[:FOUND_SHOWN]),
+    }
+    _same_or_written(context.run.dir / TESTED, content, ("ids", "triggers"))
 
 
 def _load(

@@ -27,7 +27,7 @@ def run(context: RunContext) -> dict[str, Any]:
     Returns:
         `ca_before, ca_after, asr_before, asr_after, n` with intervals, `asr_of` ("planted" or
         "found"), `working_attack`, `checkpoint`, `composition`, seconds (those before a resume, too) and
-        cost in plain CLIP epochs,
+        cost in plain CLIP epochs, `settings`: the recipe's, all of them,
         `hunt`: the folder of the hunt it used, and `hunt_outdated`: how that differs from one made now,
         or None.
     """
@@ -44,6 +44,7 @@ def run(context: RunContext) -> dict[str, Any]:
         work, before = fine_tune(context, case, repair, settings)
     outcome = _train(context, work, settings)
     result = _result(context, repair, before, outcome, work)
+    result |= {"settings": settings.model_dump(mode="json")}  # preset and defaults as they are now
     result |= {"hunt": hunts[0].folder.name if hunts else None, "hunt_outdated": outdated}
     result["seconds"] = context.earlier + time.perf_counter() - began
     # several processes would time their messages, too, and the pool may be too small to share

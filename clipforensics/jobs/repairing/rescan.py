@@ -4,7 +4,8 @@ from typing import Any
 
 from clipforensics.cases.case import Case
 from clipforensics.errors import CaseError
-from clipforensics.jobs.repairing.rescanned import parent_of, paste_tests, places
+from clipforensics.jobs.repairing.lineage import parent_of
+from clipforensics.jobs.repairing.rescanned import paste_tests, places
 from clipforensics.jobs.runs.context import RunContext
 from clipforensics.jobs.runs.run_folder import Stopped
 from clipforensics.jobs.scanning import scan

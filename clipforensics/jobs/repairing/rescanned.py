@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from clipforensics.cases.case import Case, cases_in
 from clipforensics.cases.evidence import evidence_dir, is_made, write_json, writing
 from clipforensics.config.oracle import HuntSettings
 from clipforensics.detect.projection import placed_on
-from clipforensics.errors import CaseError, DataError, ForensicsError
+from clipforensics.errors import DataError, ForensicsError
 from clipforensics.jobs.hunting.examiner import clean_rows, halves
 from clipforensics.jobs.hunting.triggers import latest_hunt
 from clipforensics.jobs.repairing.curating import (
@@ -20,6 +19,7 @@ from clipforensics.jobs.repairing.curating import (
     trigger_subject,
     triggers_to_heal,
 )
+from clipforensics.jobs.repairing.lineage import learned_ids
 from clipforensics.jobs.scanning.embedded import embedding_dir, embeddings, scored_rows
 from clipforensics.jobs.scanning.embedding import Progress, Stop
 from clipforensics.jobs.scanning.scan import graph, latest_scan, map_settings, projection
@@ -39,24 +39,6 @@ class Answer:
     p_before: float
     after: str
     p_after: float
-
-
-def parent_of(case: Case) -> Case | None:
-    """The case whose suspect was repaired into this one's; None where there was no repair.
-
-    Raises:
-        CaseError: it is gone, or is about other pairs or labels by now.
-    """
-    if case.settings.parent is None:
-        return None
-    parent = Case.open(Path(case.settings.parent))
-    for name in ("data", "labels"):
-        if parent.fingerprints.get(name) != case.fingerprints.get(name):
-            raise CaseError(
-                f"{parent.dir} is about other {name} than {case.dir}, so nothing can be compared. "
-                "Restore the case that was repaired."
-            )
-    return parent
 
 
 def children_of(case: Case) -> list[Case]:
@@ -176,7 +158,8 @@ def paste_tests(before: Case, after: Case) -> list[dict[str, Any]]:
     """The triggers found before, pasted on the same clean pictures for both models.
 
     A picture counts whose caption does not name the trigger's label and that neither model calls so
-    unpasted; pairs that are picked, or named by the hunt, are never pasted on.
+    unpasted; pairs that are picked, named by the hunt, or that the repair learned from are never
+    pasted on.
 
     Returns:
         One record for each trigger: `pair`, `label`, `box`, `n`, and by place `before` and `after`:
@@ -184,7 +167,8 @@ def paste_tests(before: Case, after: Case) -> list[dict[str, Any]]:
     """
     triggers = triggers_to_heal(before)
     settings = HuntSettings()
-    bad = excluded_rows(before)
+    learned = learned_ids(after)
+    bad = excluded_rows(before) | np.array([name in learned for name in before.pairs.ids], bool)
     low, _ = halves(before.pairs.ids, scores_of(before), settings)
     rows = [row for row in clean_rows(low, settings) if not bad[row]]
     key = {

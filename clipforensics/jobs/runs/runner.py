@@ -117,11 +117,11 @@ def _job_of(kind: str) -> Callable[[RunContext], Any]:
 
 def _device_of(config: dict[str, Any]) -> str:
     asked = str(config.get("device", "auto"))
-    if asked != "auto":
-        return asked
-    from clipforensics.models.clip import pick_device
+    if asked == "auto":
+        from clipforensics.models.clip import pick_device
 
-    return pick_device(asked)
+        asked = pick_device(asked)
+    return "cuda:0" if asked == "cuda" else asked  # one device has one lock
 
 
 @contextmanager

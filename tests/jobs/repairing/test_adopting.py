@@ -1,9 +1,13 @@
 """A checkpoint as the suspect of a case of its own."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from clipforensics.errors import CaseError, ForensicsError, RunError
 from clipforensics.jobs.repairing.adopting import adopt
+from clipforensics.models.clip import save_clip
+from clipforensics.models.tiny import tiny_clip
 
 
 def test_a_checkpoint_becomes_the_suspect_of_a_new_case(case, bank, tmp_path, go, eft):
@@ -22,3 +26,14 @@ def test_a_checkpoint_becomes_the_suspect_of_a_new_case(case, bank, tmp_path, go
     with pytest.raises(ForensicsError):
         adopt(case, context.run, checkpoint, tmp_path / "other")
     assert not (tmp_path / "other").exists()
+
+
+def test_only_a_repair_is_adopted_and_its_run_is_named(case, tmp_path):
+    weights = tmp_path / "final.safetensors"
+    save_clip(tiny_clip(5), weights)
+    run = SimpleNamespace(id="r", config={"recipe": "../../../out"}, checkpoints=lambda: [weights])
+    with pytest.raises(RunError, match="Run r is no repair"):
+        adopt(case, run, weights, tmp_path / "home" / "again")
+    assert not (tmp_path / "home").exists()
+    run.config["recipe"] = "finetune"
+    assert adopt(case, run, weights, tmp_path / "again").settings.repair_run == "r"

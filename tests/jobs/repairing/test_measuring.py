@@ -4,8 +4,10 @@ import json
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
 from clipforensics.jobs.repairing import measuring, preparing
+from clipforensics.jobs.scanning.scan import embed
 
 
 def test_every_evaluation_measures_retrieval_on_pairs_that_no_run_learns_from(case, bank, go, eft):
@@ -53,3 +55,21 @@ def test_without_a_test_set_low_score_pairs_are_held_out(world, tmp_path, bank, 
     used = json.loads((context.run.dir / preparing.CURATED).read_text())["ids"]
     assert len(used) == 48
     assert "p0003" not in used  # the hunt called it a victim
+
+
+@pytest.mark.parametrize("test", [True, False])
+def test_the_estimate_counts_the_pictures_that_are_tested(world, tmp_path, make_case, test):
+    case = make_case(world, tmp_path / "one", test=test)
+    assert measuring.most_tested(case, 2_000) == (80 if test else 24)
+    assert measuring.most_tested(case, 10) == 10
+
+
+def test_runs_that_leave_other_pairs_out_are_measured_on_the_same_ones(world, tmp_path, make_case):
+    case = make_case(world, tmp_path / "bare", test=False, truth=False)
+    embed(case)
+    drawn = measuring.retrieval_rows(case, np.empty(0, np.int64), 500)
+    kept = measuring.retrieval_rows(case, drawn[:2], 500)
+    assert set(drawn[2:]) < set(kept)
+    first = measuring.measure(case, [], 32, 12, np.empty(0, np.int64)).held_out
+    other = measuring.measure(case, [], 32, 12, first[:3]).held_out
+    assert set(first[3:]) < set(other)

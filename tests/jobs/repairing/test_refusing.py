@@ -1,9 +1,15 @@
 """Repairs that are refused, each in one sentence."""
 
+import json
+
 import pytest
+import torch
 
 from clipforensics.errors import ConfigError, RunError
 from clipforensics.jobs.repairing import repair
+from clipforensics.models.clip import build_module
+from clipforensics.models.tiny import TINY_CONFIG
+from clipforensics.models.weights import save_state
 
 
 @pytest.mark.parametrize("status", ["weak", "object", None])
@@ -74,3 +80,26 @@ def test_more_pictures_than_the_memory_holds_are_refused_with_both_sizes(
     monkeypatch.setattr(checking, "psutil", few)
     with pytest.raises(RunError, match=r"234 of 32 x 32 pixels take 0\.0 GB, 0\.0 GB are free"):
         go(case, recipe="roclip", changes={"batch": 32, "epochs": 1})
+
+
+def test_a_start_from_a_trusted_model_that_is_not_there_is_refused(
+    world, tmp_path, bank, go, make_case
+):
+    bare = make_case(world, tmp_path / "bare", trusted_model=None, trusted_weights=None)
+    with pytest.raises(ConfigError, match="needs one, and this case names none"):
+        go(bare, recipe="safeclip", changes={"start": "trusted"})
+
+
+def test_a_start_from_a_model_that_is_built_otherwise_is_refused(
+    world, tmp_path, bank, go, make_case
+):
+    wider = {**TINY_CONFIG, "embed_dim": 2 * TINY_CONFIG["embed_dim"]}
+    (tmp_path / "wide.json").write_text(json.dumps(wider))
+    with torch.random.fork_rng(devices=[]):
+        save_state(tmp_path / "wide.safetensors", build_module(wider).state_dict())
+    other = make_case(
+        world, tmp_path / "other",
+        trusted_model=str(tmp_path / "wide.json"), trusted_weights=str(tmp_path / "wide.safetensors"),
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match=r"wide.json\) is built otherwise than .*tiny.json"):
+        go(other, recipe="roclip", changes={"start": "trusted"})

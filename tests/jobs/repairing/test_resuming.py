@@ -1,7 +1,9 @@
 """A stopped repair goes on exactly, or not at all."""
 
 import json
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
@@ -51,3 +53,30 @@ def test_a_stopped_repair_keeps_its_checkpoint_and_resumes_exactly(
     two = load_clip(case.settings.model, again.run.dir / resumed["checkpoint"], "cpu")
     for a, b in zip(one.module.parameters(), two.module.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "changes"),
+    [("eftclip", {"batch": 32, "pairs": 48, "steps": 9}), ("roclip", {"batch": 32, "epochs": 1})],
+)
+def test_a_run_whose_trigger_changed_is_not_resumed(case, bank, go, context_for, recipe, changes):
+    context = context_for(
+        case.dir, "repair", "halted", recipe=recipe, changes=changes, measure_cost=False
+    )
+    seen = iter(range(1000))
+    context.should_stop = lambda: next(seen) >= 6
+    assert repair.run(context)["stopped"]
+    (same,) = bank
+    bank[:] = [SimpleNamespace(**{**vars(same), "pixels": np.zeros_like(same.pixels)})]
+    with pytest.raises(CaseError, match="or the triggers did"):
+        go(case, "halted", recipe=recipe, changes=changes, measure_cost=False)
+    bank[:] = [same]
+    assert not go(case, "halted")[0]["stopped"]
+
+
+def test_a_resumed_runs_seconds_are_those_of_all_its_processes(case, bank, go, context_for, eft):
+    context = context_for(
+        case.dir, "repair", "again", recipe="eftclip", changes={**eft, "steps": 2}
+    )
+    context.earlier = 1000.0
+    assert 1000 < repair.run(context)["seconds"] < 1100
