@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from clipforensics.jobs.repairing import measuring, preparing
+from clipforensics.config.recipes import EftClipSettings
+from clipforensics.jobs.repairing import curating, measuring, preparing
 from clipforensics.jobs.scanning.scan import embed
 
 
@@ -47,14 +48,23 @@ def test_what_is_held_out_is_told_before_a_retraining(case):
     assert len(run.held_out) == measuring.most_held_out(case, 10, 500)
 
 
-def test_without_a_test_set_low_score_pairs_are_held_out(world, tmp_path, bank, go, make_case, eft):
+def test_without_a_test_set_low_score_pairs_are_held_out(
+    world, tmp_path, bank, go, make_case, eft, monkeypatch
+):
     case = make_case(world, tmp_path / "bare", test=False, truth=False)
+    embed(case)
+    settings = EftClipSettings(**eft)
+    named = case.pairs.ids[int(curating.curated_set(case, settings).pairs.rows[0])]
+    monkeypatch.setattr(curating, "latest_hunt", lambda case: {"victims": [named]})
     result, _, context = go(case, changes={**eft, "steps": 10})
     assert result["test_of"].startswith("held-out low-score pairs")
     assert result["asr_of"] == "found"
     used = json.loads((context.run.dir / preparing.CURATED).read_text())["ids"]
+    tested = json.loads((context.run.dir / preparing.TESTED).read_text())["ids"]
     assert len(used) == 48
-    assert "p0003" not in used  # the hunt called it a victim
+    assert len(tested) == measuring.most_held_out(case, 2000, 500)
+    assert named not in {*used, *tested}
+    assert not set(used) & set(tested)
 
 
 @pytest.mark.parametrize("test", [True, False])
