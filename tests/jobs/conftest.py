@@ -20,12 +20,12 @@ def quick(context):
     for step in range(4):
         context.progress(step + 1, 4, "counting", best=step)
         context.journal({"step": step, "ca": 0.5})
-    context.checkpoint_path("last.safetensors").write_bytes(b"weights")
+    (context.run.dir / "checkpoints/last.safetensors").write_bytes(b"weights")
     return {"answer": 42}
 
 def patient(context):
     context.progress(1, 1000, "waiting")
-    context.checkpoint_path("half.safetensors").write_bytes(b"weights")
+    (context.run.dir / "checkpoints/half.safetensors").write_bytes(b"weights")
     while not context.should_stop():
         time.sleep(0.05)
     return {"saved": True}

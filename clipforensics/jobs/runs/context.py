@@ -12,7 +12,6 @@ from typing import Any
 
 import psutil
 
-from clipforensics.errors import ConfigError
 from clipforensics.jobs.runs.run_folder import Run, Status
 
 BEAT_SECONDS = 5.0
@@ -97,12 +96,6 @@ class RunContext:
         """Whether somebody asked the run to end; save and return soon after."""
         self.stop_seen = self.stop_seen or self.run.asked_to_stop
         return self.stop_seen
-
-    def checkpoint_path(self, name: str) -> Path:
-        """Where to write a checkpoint, under a temporary name first. Raises ConfigError for a path."""
-        if name in ("", ".", "..") or Path(name).name != name:
-            raise ConfigError(f"A checkpoint needs a plain file name, got {name!r}.")
-        return self.run.dir / "checkpoints" / name
 
     def update(self, **changes: Any) -> None:
         """Change the status and write it at once: for the runner, not for jobs."""
