@@ -1,6 +1,5 @@
 """What a fine-tuning repair learns from: verified triggers, and clean pairs chosen with the picks."""
 
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +8,9 @@ import numpy as np
 from clipforensics.cases.case import Case
 from clipforensics.config.oracle import HuntSettings
 from clipforensics.config.recipes import EftClipSettings, FineTuneSettings
-from clipforensics.errors import CaseError, ConfigError
+from clipforensics.errors import ConfigError
 from clipforensics.jobs.hunting.triggers import latest_hunt, trigger_bank
-from clipforensics.jobs.repairing.lineage import parent_of
+from clipforensics.jobs.repairing.lineage import ancestors
 from clipforensics.jobs.scanning.scan import is_embedded, scores
 from clipforensics.oracle.bank import Trigger
 from clipforensics.repair.curate import Curated, Support, curate
@@ -69,18 +68,18 @@ def doubted_pairs(case: Case) -> tuple[set[str], set[str]]:
     """Ids that a reviewer picked as anything but benign, and ids that the newest hunt names and no
     reviewer called benign.
 
-    A repaired case doubts what the one before it doubted: its own hunt finds them no more.
+    A repaired case doubts what those before it doubted, the last verdict of all of them counts: its own
+    hunt finds these pairs no more.
     """
-    verdicts = {name: entry.verdict for name, entry in case.store.current("sample").items()}
-    found = latest_hunt(case) or {}
-    named = {name for kind in ("victims", "probable", "carriers") for name in found.get(kind, ())}
+    verdicts: dict[str, str | None] = {}
+    named: set[str] = set()
+    for one in reversed([case, *ancestors(case)]):
+        verdicts |= {name: entry.verdict for name, entry in one.store.current("sample").items()}
+        found = latest_hunt(one) or {}
+        for kind in ("victims", "probable", "carriers"):
+            named.update(found.get(kind, ()))
     cleared = {name for name, said in verdicts.items() if said == "benign"}
-    picked = {name for name, said in verdicts.items() if said}
-    with suppress(CaseError):  # the Repair page says so where the case before is gone
-        if (parent := parent_of(case)) is not None:
-            before = doubted_pairs(parent)
-            picked, named = picked | before[0], named | before[1]
-    return picked - cleared, named - cleared
+    return {name for name, said in verdicts.items() if said} - cleared, named - cleared
 
 
 def excluded_rows(case: Case) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Where a repaired case comes from: the case before it, and what its run learned from."""
 
 import json
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,6 +27,16 @@ def parent_of(case: Case) -> Case | None:
                 "Restore the case that was repaired."
             )
     return parent
+
+
+def ancestors(case: Case) -> Iterator[Case]:
+    """The cases before this one, nearest first, as far as they are there; a ring is gone round once."""
+    seen = {case.dir.resolve()}
+    with suppress(CaseError):  # the Repair page says so where the case before is gone
+        while (parent := parent_of(case)) is not None and parent.dir.resolve() not in seen:
+            seen.add(parent.dir.resolve())
+            yield parent
+            case = parent
 
 
 def learned_ids(case: Case) -> set[str]:

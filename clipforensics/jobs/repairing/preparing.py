@@ -209,7 +209,7 @@ def _same_or_written(path: Path, content: dict[str, Any], fields: tuple[str, ...
         write_json(path, content)
         return
     began = json.loads(path.read_text())
-    if any(began.get(name) != content[name] for name in fields):
+    if any(began.get(name, content[name]) != content[name] for name in fields):
         raise CaseError(CHANGED)
 
 
