@@ -51,6 +51,8 @@ SAFECLIP = SafeClipSettings()
 EPOCHS = SAFECLIP.unimodal_epochs + len(SAFECLIP.slow_rates) + SAFECLIP.main_epochs
 """Of every recipe that trains anew: as many as SafeCLIP's three stages have together."""
 UNDEFENDED = "undefended"
+REVISION = 1
+"""Of what a cell measures: raise it where a recipe or its measuring changes, so that no old cell stands."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,12 @@ class Cell:
     def path(self, records: Path) -> Path:
         """Where its record is kept."""
         key = digest(
-            {"settings": self.settings.model_dump(mode="json"), "pairs": PAIRS, "rate": RATE}
+            {
+                "settings": self.settings.model_dump(mode="json"),
+                "pairs": PAIRS,
+                "rate": RATE,
+                "revision": REVISION,
+            }
         )
         return records / f"{self.attack}-{self.seed}-{self.recipe}-{key[:8]}.json"
 

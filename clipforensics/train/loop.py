@@ -222,9 +222,10 @@ class _Loop:
         check_complete(tensors, values, self.checkpoints.folder)
         restore(tensors, values, self.encoder.module, self.optimizer, self.recipe)
         self.at.go_on_from(values)
-        self.at.checkpoint = self.checkpoints.of_step(
-            self.at.step
-        ) or self.checkpoints.save_weights(self.at.step, self.encoder.module.state_dict())
+        self.at.checkpoint = self.checkpoints.of_step(self.at.step)
+        if self.at.checkpoint is None and not self.world.rank:  # killed between the two writes
+            weights = self.encoder.module.state_dict()
+            self.at.checkpoint = self.checkpoints.save_weights(self.at.step, weights)
         self._record("resume")
 
     def _record(self, kind: str, **figures: Any) -> None:
