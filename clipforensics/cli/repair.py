@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from clipforensics.cli.output import Json, answer, change, never, progress_line
+from clipforensics.cli.output import Json, answer, change, never, printable, progress_line
 from clipforensics.config.repair import RECIPE_SETTINGS, RepairSettings
 from clipforensics.config.settings import parse
 from clipforensics.errors import ConfigError, RunError
@@ -121,9 +121,11 @@ def _watch(run: Any) -> Any:
                 shown = {key: record[key] for key in ("ca", "asr") if record.get(key) is not None}
                 tell(record["step"], record.get("total", 0), "evaluated", **shown)
             if doubt := record.get("split", {}).get("warning"):
-                typer.echo(f"Main epoch {record['split']['epoch'] + 1}: {doubt}.", err=True)
+                epoch = record["split"]["epoch"] + 1
+                typer.echo(f"Main epoch {epoch}: {printable(doubt)}.", err=True)
             if emptied := record.get("filter", {}).get("emptied"):
-                typer.echo(f"The filter left no pair that names {', '.join(emptied)}.", err=True)
+                names = printable(", ".join(emptied))
+                typer.echo(f"The filter left no pair that names {names}.", err=True)
         status = run.status()
         if not status.active:
             return status

@@ -25,6 +25,13 @@ class FineTuneSettings(OptimizerSettings):
         title="Clean pairs",
         description="how many are curated; at most 2 % of the data is a fair comparison",
     )
+    target_share: float = Field(
+        default=0.2,
+        ge=0,
+        lt=1,
+        title="Target pairs",
+        description="share of clean pairs that really show an affected label; never stamped",
+    )
     left_out_pairs: tuple[str, ...] = Field(
         default=(), max_length=10_000, title="Left-out pairs", description="ids never learned from"
     )
@@ -33,7 +40,9 @@ class FineTuneSettings(OptimizerSettings):
         description="no pair whose caption names one of them is learned from",
     )  # fmt: skip
     steps: int = Field(default=150, ge=1, title="Steps")
-    warmup_steps: int = Field(default=20, ge=0, title="Warm-up steps")
+    warmup_steps: int = Field(
+        default=20, ge=0, title="Warm-up steps", description="at most a fifth of the steps"
+    )
     hold_norms: bool = Field(
         default=False, title="Hold batch norms",
         description="keep the suspect's mean and variance; models without batch norms do not change",
@@ -66,13 +75,6 @@ class EftClipSettings(FineTuneSettings):
         le=1,
         title="Stamped share",
         description="of each batch; more of it costs clean accuracy",
-    )
-    target_share: float = Field(
-        default=0.2,
-        ge=0,
-        lt=1,
-        title="Target pairs",
-        description="share of clean pairs that really show an affected label; never stamped",
     )
     size_low: float = Field(default=0.8, gt=0, le=1, title="Smallest trigger size", description="x")
     size_high: float = Field(default=1.4, ge=1, le=4, title="Largest trigger size", description="x")

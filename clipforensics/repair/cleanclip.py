@@ -17,10 +17,9 @@ from clipforensics.config.recipes import CleanClipSettings
 from clipforensics.models.clip import OpenClipEncoder
 from clipforensics.repair.captions import CaptionViews
 from clipforensics.repair.losses import clip_loss, in_modal_loss
-from clipforensics.repair.passes import check_pool, hold_norms, pass_rows
+from clipforensics.repair.passes import check_pool, hold_norms, pass_rate, pass_rows
 from clipforensics.repair.views import Draws, augment
 from clipforensics.train.recipe import Batch, Phase, TrainingData
-from clipforensics.train.schedule import cosine
 
 
 class CleanClip:
@@ -46,7 +45,7 @@ class CleanClip:
         """
         check_pool(len(data), settings.batch)
         self._settings, self.total = settings, settings.steps
-        self._rate = cosine(settings.rate, settings.warmup_steps, settings.steps)
+        self._rate = pass_rate(settings)
         self._captions = CaptionViews(captions, encoder.tokenize)
         self._draws = Draws(len(data), settings.seed)
 

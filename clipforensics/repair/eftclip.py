@@ -21,10 +21,9 @@ from clipforensics.data.paste import paste
 from clipforensics.errors import ConfigError
 from clipforensics.models.clip import OpenClipEncoder
 from clipforensics.repair.losses import anchor_loss, clip_loss, equal_rows
-from clipforensics.repair.passes import check_pool, hold_norms, pass_rows
+from clipforensics.repair.passes import check_pool, hold_norms, pass_rate, pass_rows
 from clipforensics.repair.scoring import embed_rows
 from clipforensics.train.recipe import Batch, Phase, TrainingData
-from clipforensics.train.schedule import cosine
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ class EftClip:
         self._settings, self._stamps, self._is_target = settings, list(stamps), is_target
         self._anchors, _ = embed_rows(suspect, data, np.arange(len(data)), settings.batch)
         self.total = settings.steps
-        self._rate = cosine(settings.rate, settings.warmup_steps, settings.steps)
+        self._rate = pass_rate(settings)
 
     def phase(self, number: int, encoder: OpenClipEncoder, data: TrainingData) -> Phase | None:
         """One pass over the pool at a time, until the steps are used up."""

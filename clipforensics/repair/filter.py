@@ -3,7 +3,7 @@
 Its control drops the same share at random, and must leave the attack working.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from clipforensics.config.recipes import FilterSettings
 from clipforensics.config.train import TrainSettings
 from clipforensics.errors import DataError
 from clipforensics.models.clip import OpenClipEncoder
+from clipforensics.repair.bylabel import LabelCounter
 from clipforensics.repair.start import check_start
 from clipforensics.train.plain import PlainClip
 from clipforensics.train.recipe import Phase, TrainingData
@@ -59,22 +60,15 @@ def drop_highest(
     return Filtered(np.sort(order[count:]), np.sort(order[:count]), lowest)
 
 
-def dropped_by_label(
-    filtered: Filtered, named: Sequence[Sequence[int]], labels: Sequence[str]
-) -> list[dict[str, Any]]:
+def dropped_by_label(filtered: Filtered, naming: LabelCounter) -> list[dict[str, Any]]:
     """For each label that captions name: pairs and share dropped, the worst hit first.
 
     A filter can empty a class, and then nothing is left to learn it from.
     """
-    gone, left = (
-        np.bincount(
-            np.array([n for row in rows for n in named[row]], np.int64), minlength=len(labels)
-        )
-        for rows in (filtered.dropped, filtered.kept)
-    )
+    gone, left = naming.of(filtered.dropped), naming.of(filtered.kept)
     table = [
-        {"label": labels[i], "pairs": int(a + b), "dropped": int(a), "share": float(a / (a + b))}
-        for i, (a, b) in enumerate(zip(gone, left, strict=True))
+        {"label": name, "pairs": int(a + b), "dropped": int(a), "share": float(a / (a + b))}
+        for name, a, b in zip(naming.labels, gone, left, strict=True)
         if a + b
     ]
     return sorted(table, key=lambda line: -line["share"])

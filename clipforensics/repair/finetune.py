@@ -13,9 +13,8 @@ from torch.nn import functional as F
 from clipforensics.config.recipes import FineTuneSettings
 from clipforensics.models.clip import OpenClipEncoder
 from clipforensics.repair.losses import clip_loss
-from clipforensics.repair.passes import check_pool, hold_norms, pass_rows
+from clipforensics.repair.passes import check_pool, hold_norms, pass_rate, pass_rows
 from clipforensics.train.recipe import Batch, Phase, TrainingData
-from clipforensics.train.schedule import cosine
 
 
 class FineTune:
@@ -29,7 +28,7 @@ class FineTune:
         """
         check_pool(len(data), settings.batch)
         self._settings, self.total = settings, settings.steps
-        self._rate = cosine(settings.rate, settings.warmup_steps, settings.steps)
+        self._rate = pass_rate(settings)
 
     def phase(self, number: int, encoder: OpenClipEncoder, data: TrainingData) -> Phase | None:
         """One pass over the pool at a time, until the steps are used up."""

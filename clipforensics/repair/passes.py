@@ -4,7 +4,12 @@ import numpy as np
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from clipforensics.config.recipes import FineTuneSettings
 from clipforensics.errors import ConfigError
+from clipforensics.train.schedule import Rate, cosine, warmup_steps
+
+WARMUP_AT_MOST = 0.2
+"""Of all steps, or a short run would never reach its rate."""
 
 
 def check_pool(n: int, batch: int) -> None:
@@ -18,6 +23,12 @@ def check_pool(n: int, batch: int) -> None:
             f"batch={batch} needs at least {batch} clean pairs, {n} could be curated. "
             f"Lower the batch to {n} or less, or ask for more pairs."
         )
+
+
+def pass_rate(settings: FineTuneSettings) -> Rate:
+    """Warm-up, then half a cosine down to 0 at the last step."""
+    warmup = warmup_steps(settings.steps, WARMUP_AT_MOST, settings.warmup_steps)
+    return cosine(settings.rate, warmup, settings.steps)
 
 
 def pass_rows(number: int, n: int, batch: int, steps: int, seed: int) -> np.ndarray | None:

@@ -11,7 +11,7 @@ from clipforensics.train.distributed import gather
 
 
 class Pool:
-    """The last `size` embeddings of one modality, unit rows, constants."""
+    """The last `size` embeddings of one modality, unit rows, constants; they lie where rows are asked for."""
 
     def __init__(self, size: int, dim: int) -> None:
         self._rows = torch.zeros(size, dim)
@@ -28,8 +28,10 @@ class Pool:
     def nearest(self, x: Float[Tensor, "b d"]) -> tuple[Float[Tensor, "b d"], Int[Tensor, " b"]]:
         """NN_P: for each row the pool's row with the largest dot product, and its number."""
         with torch.no_grad():
-            best = (x.cpu().float() @ self.rows.T).argmax(dim=1)
-            return self._rows[best].to(x.device), best
+            # once for a run: moving them for each batch would cost more than the search
+            self._rows = self._rows.to(x.device)
+            best = (x.float() @ self.rows.T).argmax(dim=1)
+            return self._rows[best], best
 
     def write(self, x: Float[Tensor, "b d"]) -> None:
         """Put everyone's rows in, in rank order and over the oldest: pools stay equal everywhere."""
@@ -37,15 +39,15 @@ class Pool:
 
     def fill(self, x: Float[Tensor, "b d"]) -> None:
         """Put rows in that every process has alike."""
-        x = x.detach().cpu().float()[-len(self._rows) :]
+        x = x.detach().to(self._rows.device).float()[-len(self._rows) :]
         places = (self._next + torch.arange(len(x))) % len(self._rows)
-        self._rows[places] = x
+        self._rows[places.to(x.device)] = x
         self._next = (self._next + len(x)) % len(self._rows)
         self._filled = min(len(self._rows), self._filled + len(x))
 
     def state(self) -> tuple[Tensor, dict[str, int]]:
         """The rows, and the pointers."""
-        return self._rows, {"next": self._next, "filled": self._filled}
+        return self._rows.cpu(), {"next": self._next, "filled": self._filled}
 
     def load_state(self, rows: Tensor, pointers: Mapping[str, Any]) -> None:
         """Take back what `state` gave."""

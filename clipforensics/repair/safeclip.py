@@ -16,11 +16,13 @@ from torch.nn import functional as F
 
 from clipforensics.config.recipes import SafeClipSettings
 from clipforensics.models.clip import OpenClipEncoder
+from clipforensics.repair.bylabel import LabelCounter
 from clipforensics.repair.captions import CaptionViews
 from clipforensics.repair.losses import clip_loss, cross_loss, neighbour_loss
 from clipforensics.repair.pool import Pool
 from clipforensics.repair.scoring import alignment, embed_rows
 from clipforensics.repair.split import first_size, fit_mixture, size_at, split
+from clipforensics.repair.splitreport import doubts, safe_by_label, split_record, truth
 from clipforensics.repair.start import check_rows, check_start
 from clipforensics.repair.views import Draws, augment
 from clipforensics.train.distributed import from_first
@@ -28,7 +30,6 @@ from clipforensics.train.recipe import Batch, Phase, TrainingData
 from clipforensics.train.schedule import Rate, constant, cosine, warmup_steps
 
 GUESSED_FIRST_SHARE = 0.3
-HISTOGRAM_BINS = 200
 
 
 class SafeClip:
@@ -40,6 +41,7 @@ class SafeClip:
         encoder: OpenClipEncoder,
         settings: SafeClipSettings,
         poisoned: np.ndarray | None = None,
+        naming: LabelCounter | None = None,
     ) -> None:
         """Plan the run.
 
@@ -48,12 +50,14 @@ class SafeClip:
             encoder: gives tokenizer and width.
             settings: see the class.
             poisoned: bool [n], only for the journal's `truth`; never an input.
+            naming: labels of the captions, only for the journal, too.
 
         Raises:
             ConfigError: fewer pairs than one batch, or the suspect as start.
         """
         check_start(settings.start, None, None)
-        self._n, self._settings, self._poisoned = len(captions), settings, poisoned
+        self._n, self._settings = len(captions), settings
+        self._poisoned, self._naming = poisoned, naming
         check_rows(self._n, settings.batch)
         fresh = settings.start == "random"
         self._unimodal = settings.unimodal_epochs if fresh else 0
@@ -64,7 +68,6 @@ class SafeClip:
         self._pools = {"picture": Pool(size, encoder.dim), "text": Pool(size, encoder.dim)}
         self._first: int | None = None
         self._epoch, self._safe = -1, np.empty(0, np.int64)
-        self._report: dict[str, Any] = {}
 
     @property
     def total(self) -> int:
@@ -161,58 +164,17 @@ class SafeClip:
 
     def _split(self, epoch: int, encoder: OpenClipEncoder, data: TrainingData) -> dict[str, Any]:
         s = self._settings
-        # one process decides: devices may differ in the last digit
-        cosines = from_first(torch.from_numpy(alignment(encoder, data, s.batch))).numpy()
+        cosines = alignment(encoder, data, s.batch)
         mixture = fit_mixture(cosines, s.seed)
         if self._first is None:
             self._first = first_size(mixture, self._n, s.first_low, s.first_high, s.first_share)
         before = self._safe
         self._safe, _ = split(cosines, size_at(epoch, self._first, self._n, s.growth, s.cap))
         self._epoch = epoch
-        kept = len(np.intersect1d(before, self._safe))
-        edges = np.linspace(-1, 1, HISTOGRAM_BINS + 1)
-        return {"split": {
-            "epoch": epoch, "n_safe": len(self._safe), "n_risky": self._n - len(self._safe),
-            "r": len(self._safe) / self._n, "tau": mixture.tau, "gmm": mixture.record(),
-            "lowest_safe": float(cosines[self._safe].min()),
-            "entered": len(self._safe) - kept, "left": len(before) - kept,
-            "hist": np.histogram(cosines, edges)[0].tolist(), **self._truth(cosines),
-            **self._doubts(epoch == 0 and mixture.degenerate),
-        }}  # fmt: skip
-
-    def _doubts(self, degenerate: bool) -> dict[str, str]:
-        """One sentence where this split is not what the method hopes for.
-
-        Args:
-            degenerate: the mixture that the first safe share was read from; later ones decide nothing.
-        """
-        s, n_safe = self._settings, len(self._safe)
-        said = []
-        if degenerate and s.first_share is None:
-            said.append("the cosines are no clear mixture, so the first safe share is a fallback")
-        if n_safe < s.batch:
-            said.append(
-                f"{n_safe:,} safe pairs are below one batch of {s.batch}: their pass is skipped"
-            )
-        if (n_risky := self._n - n_safe) < s.batch:
-            said.append(
-                f"{n_risky:,} risky pairs are below one batch of {s.batch}: their pass is skipped, and nearly "
-                "every pair is trusted"
-            )
-        if max(n_safe, n_risky) < s.batch:
-            said.append("so nothing is learned in this epoch; a smaller batch would help")
-        return {"warning": "; ".join(said)} if said else {}
-
-    def _truth(self, cosines: np.ndarray) -> dict[str, Any]:
-        if self._poisoned is None or not 0 < self._poisoned.sum() < self._n:
-            return {}
-        from sklearn.metrics import roc_auc_score
-
-        return {"truth": {
-            "poisoned": int(self._poisoned.sum()),
-            "poisoned_in_safe": int(self._poisoned[self._safe].sum()),
-            "auroc_low_cosine": float(roc_auc_score(self._poisoned, -cosines)),
-        }}  # fmt: skip
+        record = split_record(epoch, cosines, self._safe, before, mixture)
+        record |= truth(self._poisoned, cosines, self._safe)
+        record |= safe_by_label(self._naming, self._safe)
+        return {"split": record | doubts(record, s)}
 
     def _stream_totals(self) -> tuple[int, int]:
         """Steps of the whole risky and safe stream."""

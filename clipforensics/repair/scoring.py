@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clipforensics.models.clip import OpenClipEncoder
+from clipforensics.train.distributed import from_all, world
 from clipforensics.train.recipe import TrainingData
 
 MOST = 512
@@ -38,6 +39,12 @@ def alignment(encoder: OpenClipEncoder, data: TrainingData, batch: int) -> np.nd
     """Cosine of every picture with its own caption, float64 [n].
 
     The released SafeCLIP scores augmented views, which is noisy and may crop the trigger away.
+    Several processes score a share each, and all get the same cosines.
     """
-    pictures, texts = embed_rows(encoder, data, np.arange(len(data)), batch)
-    return (pictures.double() * texts.double()).sum(dim=1).numpy()
+    size, n = world().size, len(data)
+    each = -(-n // size)
+    # every size-th row; the last ones again where n cannot be shared evenly, for all send as many
+    own = np.minimum(np.arange(each) * size + world().rank, n - 1)
+    pictures, texts = embed_rows(encoder, data, own, batch)
+    found = from_all((pictures.double() * texts.double()).sum(dim=1)).numpy()
+    return found.reshape(size, each).T.reshape(-1)[:n]

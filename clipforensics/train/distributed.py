@@ -100,14 +100,28 @@ def gather(x: Tensor) -> Tensor:
     return x if world().size == 1 else _Gather.apply(x.contiguous())  # pyright: ignore
 
 
+def from_all(x: Tensor) -> Tensor:
+    """Rows of all processes in rank order, without gradient; each must bring as many."""
+    if world().size == 1:
+        return x
+    sent = x.to(_spoken()).contiguous()
+    parts = [torch.empty_like(sent) for _ in range(world().size)]
+    group.all_gather(parts, sent)
+    return torch.cat(parts).to(x.device)
+
+
 def from_first(x: Tensor) -> Tensor:
     """The first process's tensor, for everyone: what all must agree on is worked out once."""
     if world().size == 1:
         return x
-    device = torch.device("cuda") if group.get_backend() == "nccl" else torch.device("cpu")
-    sent = x.to(device).contiguous()
+    sent = x.to(_spoken()).contiguous()
     group.broadcast(sent, 0)
     return sent.to(x.device)
+
+
+def _spoken() -> torch.device:
+    """Where tensors must lie to be sent."""
+    return torch.device("cuda" if group.get_backend() == "nccl" else "cpu")
 
 
 def same_text(text: str) -> str:
@@ -145,8 +159,7 @@ def mean_over_all(values: Mapping[str, float]) -> dict[str, float]:
     """Figures averaged over the processes; all must bring the same names."""
     if world().size == 1:
         return dict(values)
-    device = "cuda" if group.get_backend() == "nccl" else "cpu"
-    sent = torch.tensor(list(values.values()), dtype=torch.float64, device=device)
+    sent = torch.tensor(list(values.values()), dtype=torch.float64, device=_spoken())
     group.all_reduce(sent)
     return dict(zip(values, (sent / world().size).tolist(), strict=True))
 

@@ -112,6 +112,8 @@ class _Loop:
         self.at = Progress()
 
     def run(self, resume: bool) -> Outcome:
+        if self.checkpoints and self.world.rank == 0:
+            self.checkpoints.clear_unfinished()
         if resume:
             self._resume()
         elif self.loop.evaluate_start:

@@ -31,7 +31,8 @@ def constant(base: float) -> Rate:
 
 
 def warmup_steps(total: int, share: float, steps: int | None = None) -> int:
-    """Warm-up of a stream of `total` steps: a share of it, or `steps` but at most a tenth of it.
+    """Warm-up of a stream of `total` steps: a share of it, or `steps`, but then at most the larger of a
+    tenth of it and that share.
 
     10,000 published steps of warm-up would outlast a small run.
     """

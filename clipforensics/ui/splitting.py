@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
+from clipforensics.ui import state
+
 LOW, HIGH = -1.0, 1.0
 
 
@@ -30,7 +32,21 @@ def shown(run: Any, lines: Sequence[dict[str, Any]]) -> None:
     st.altair_chart(histogram(one), width="stretch")
     st.text(said(one))
     if one.get("warning"):
-        st.warning(f"In this split {one['warning']}.", icon=":material/warning:")
+        st.warning(f"In this split {state.plain(one['warning'])}.", icon=":material/warning:")
+    if least := one.get("by_label", {}).get("least"):
+        st.caption(
+            f"The labels that are trusted least; half of all labels have {one['by_label']['median']:.0%} of "
+            "their pairs or more among the safe. Poisons that are doubted lower their target's share."
+        )
+        st.dataframe(
+            [
+                {"Label": line["label"], "Pairs naming it": line["pairs"], "Safe": line["safe"],
+                 "Share safe": 100 * line["share"]}
+                for line in least
+            ],
+            hide_index=True, width="stretch",
+            column_config={"Share safe": st.column_config.NumberColumn(format="%.1f %%")},
+        )  # fmt: skip
 
 
 def said(one: dict[str, Any]) -> str:

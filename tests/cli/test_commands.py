@@ -263,7 +263,7 @@ def test_repair_says_on_stderr_what_a_split_or_a_filter_is_unsure_of(tmp_path, c
     lines = [
         {"step": 3, "split": {"epoch": 0, "warning": "2 safe pairs are below one batch of 32"}},
         {"step": 4, "split": {"epoch": 1}},
-        {"step": 5, "filter": {"emptied": ["cat", "dog"]}},
+        {"step": 5, "filter": {"emptied": ["cat\x1b[2J", "dog"]}},
     ]
     (run.dir / "journal.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines))
     run.write_status(Status("succeeded"))
@@ -272,7 +272,7 @@ def test_repair_says_on_stderr_what_a_split_or_a_filter_is_unsure_of(tmp_path, c
     assert said.out == ""
     assert "Main epoch 1: 2 safe pairs are below one batch of 32." in said.err
     assert "Main epoch 2" not in said.err
-    assert "The filter left no pair that names cat, dog." in said.err
+    assert "The filter left no pair that names cat\\x1b[2J, dog." in said.err
 
 
 def test_a_demo_of_another_attack_is_refused(mistake, tmp_path):

@@ -319,6 +319,8 @@ def test_an_edited_run_is_not_resumed(toys, until):
         ("config.json", "[" * 200_000),
         ("config.json", '{"config": 5, "kind": "scan"}'),
         ("status.json", "[" * 200_000),
+        ("status.json", '{"state": "running", "started": "soon"}'),
+        ("status.json", '{"state": "running", "heartbeat": NaN}'),
         ("journal.jsonl", "[" * 200_000 + "\n"),
         ("process.json", '{"pid": -1, "created": 0}'),
         ("process.json", '{"pid": 1e999, "created": 0}'),

@@ -13,10 +13,11 @@ from clipforensics.config.train import LoopSettings, TrainSettings
 from clipforensics.errors import ConfigError, DataError
 from clipforensics.models.tiny import tiny_clip
 from clipforensics.repair import RECIPES, load, safeclip
+from clipforensics.repair.bylabel import LabelCounter
 from clipforensics.repair.curate import curate
 from clipforensics.repair.eftclip import EftClip, Stamp, stamped_copy
 from clipforensics.repair.finetune import FineTune
-from clipforensics.repair.passes import hold_norms, pass_rows
+from clipforensics.repair.passes import hold_norms, pass_rate, pass_rows
 from clipforensics.repair.safeclip import SafeClip, check_start
 from clipforensics.repair.split import fit_mixture
 from clipforensics.train.loop import train
@@ -197,11 +198,19 @@ def test_curating_survives_unreadable_pictures():
     assert set(made.rows) <= {1, 2}
 
 
-def safe_run(folder=None, poisoned=None, **more):
+@pytest.mark.parametrize(("steps", "warm"), [(150, 20), (50, 10), (10, 2), (1, 0)])
+def test_a_short_fine_tuning_reaches_its_rate(steps, warm):
+    rate = pass_rate(FineTuneSettings(steps=steps, warmup_steps=20, rate=1e-3))
+    climbed = [rate(step) for step in range(warm)]
+    assert climbed == [pytest.approx(1e-3 * (step + 1) / warm) for step in range(warm)]
+    assert rate(warm) == pytest.approx(1e-3)
+
+
+def safe_run(folder=None, poisoned=None, naming=None, **more):
     encoder = tiny_clip(4)
     frames, _, captions = world(96, 6)
     data = data_of(encoder, frames, captions)
-    recipe = SafeClip(captions, encoder, SAFE, poisoned)
+    recipe = SafeClip(captions, encoder, SAFE, poisoned, naming)
     records = []
     loop = LoopSettings(report_every=1, evaluate_every=3)
     out = train(encoder, data, recipe, SAFE, loop, on_record=records.append, folder=folder, **more)
@@ -232,11 +241,13 @@ def test_safeclip_goes_through_its_stages(straight):
 
 def test_truth_is_only_shown_never_used(straight):
     poisoned = np.arange(96) >= 90
-    weights, _, records = safe_run(poisoned=poisoned)
+    naming = LabelCounter([[row % 6] for row in range(96)], [f"label {i}" for i in range(6)])
+    weights, _, records = safe_run(poisoned=poisoned, naming=naming)
     assert torch.equal(weights, straight[0])
     split = next(r["split"] for r in records if "split" in r)
     assert split["truth"]["poisoned"] == 6
     assert 0 <= split["truth"]["auroc_low_cosine"] <= 1
+    assert sum(line["safe"] for line in split["by_label"]["least"]) == split["n_safe"]
 
 
 @pytest.mark.parametrize("stop_after", [2, 8, 15, 20, 26])

@@ -14,6 +14,7 @@ from clipforensics.config.recipes import (
 from clipforensics.config.train import LoopSettings
 from clipforensics.errors import ConfigError, DataError
 from clipforensics.models.tiny import tiny_clip
+from clipforensics.repair.bylabel import LabelCounter
 from clipforensics.repair.cleanclip import CleanClip, auto_augment
 from clipforensics.repair.eftclip import EftClip, Stamp
 from clipforensics.repair.filter import FilterRetrain, drop_highest, dropped_by_label
@@ -233,7 +234,8 @@ def test_a_share_that_drops_nothing_or_everything_is_refused(share):
 
 def test_an_emptied_label_is_seen():
     made = drop_highest(np.arange(8.0), np.arange(8), 0.25, False, 0)
-    table = dropped_by_label(made, [[0], [0], [0, 1], [0], [], [1], [2], [2]], ("a", "b", "c", "d"))
+    naming = LabelCounter([[0], [0], [0, 1], [0], [], [1], [2], [2]], ("a", "b", "c", "d"))
+    table = dropped_by_label(made, naming)
     assert table[0] == {"label": "c", "pairs": 2, "dropped": 2, "share": 1.0}
     assert [line["dropped"] for line in table[1:]] == [0, 0]
     assert len(table) == 3

@@ -57,6 +57,13 @@ def test_two_processes_match_one(answers, name):
             torch.testing.assert_close(two[key], value, rtol=1e-3, atol=2e-4)
 
 
+def test_two_processes_share_the_scoring_and_agree_with_one(answers):
+    one, two = (answer["alignment/cosines"] for answer in answers)
+    assert len(one) == 31
+    assert len(one.unique()) == 31
+    torch.testing.assert_close(two, one, rtol=0, atol=1e-6)
+
+
 def test_one_process_needs_no_group():
     x = torch.ones(3, 2, requires_grad=True)
     assert gather(x) is x

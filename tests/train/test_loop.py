@@ -104,6 +104,18 @@ def test_weights_that_a_killed_process_had_not_written_yet_are_written_by_the_ne
     assert load_state(out.checkpoint).keys() == tiny_clip(0).module.state_dict().keys()
 
 
+def test_what_a_process_that_was_killed_while_it_saved_has_left_is_removed(tmp_path):
+    count = iter(range(100))
+    run(tmp_path, should_stop=lambda: next(count) >= 6)
+    left = [tmp_path / ".step-000009.safetensors.x1", tmp_path / "resume" / ".last.safetensors.x2"]
+    kept = {path for path in tmp_path.rglob("*") if path.is_file()}
+    for path in left:
+        path.write_bytes(b"half")
+    seen = iter(range(100))
+    run(tmp_path, resume=True, should_stop=lambda: next(seen) >= 0)
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == kept
+
+
 def test_checkpoints_without_what_it_takes_to_go_on_are_no_fresh_start(tmp_path):
     count = iter(range(100))
     run(tmp_path, should_stop=lambda: next(count) >= 6)

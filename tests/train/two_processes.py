@@ -28,6 +28,7 @@ from clipforensics.repair.filter import FilterRetrain
 from clipforensics.repair.finetune import FineTune
 from clipforensics.repair.roclip import RoClip
 from clipforensics.repair.safeclip import SafeClip
+from clipforensics.repair.scoring import alignment
 from clipforensics.train.distributed import joined, world
 from clipforensics.train.loop import train
 from clipforensics.train.recipe import TrainingData
@@ -81,9 +82,18 @@ def answer(name: str) -> dict[str, torch.Tensor]:
     return {"steps": torch.tensor(records, dtype=torch.float64), **first, **weights}
 
 
+def cosines() -> torch.Tensor:
+    """Of pictures and captions that cannot be shared evenly."""
+    encoder, n = tiny_clip(4), N - 1
+    frames = np.random.default_rng(0).integers(0, 255, (n, 32, 32, 3), np.uint8)
+    data = TrainingData(torch.from_numpy(frames), encoder.tokenize(CAPTIONS[:n]))
+    return torch.from_numpy(alignment(encoder, data, 8)).contiguous()
+
+
 if __name__ == "__main__":
     warnings.simplefilter("error")
     with joined("cpu"):
         found = {f"{name}/{k}": v for name in RECIPES for k, v in answer(name).items()}
+        found["alignment/cosines"] = cosines()
         if world().rank == 0:
             save_file(found, sys.argv[1])

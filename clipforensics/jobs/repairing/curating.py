@@ -158,18 +158,13 @@ def curated_set(
         raise ConfigError(NO_TRIGGER)
     affected = affected_labels_of(case, triggers)
     named = names_per_row(case)
-    share = (
-        settings.target_share
-        if isinstance(settings, EftClipSettings)
-        else EftClipSettings().target_share
-    )
     chosen = curate(
         named,
         scores_of(case),
         excluded_rows(case) | left_out_rows(case, settings, named),
         [case.labels.index(name) for name in affected],
         settings.pairs,
-        share,
+        settings.target_share,
         support or supporter(case),
         settings.seed,
     )

@@ -22,6 +22,7 @@ def filtered_rows(
         rows: int64 [m], rows that may be learned from; those without a score are left out.
         settings: share, detector, and whether it is the control.
     """
+    from clipforensics.repair.bylabel import LabelCounter
     from clipforensics.repair.filter import drop_highest, dropped_by_label
 
     found = scores(case, settings.detector, settings.density, settings.reference).mean
@@ -32,7 +33,7 @@ def filtered_rows(
         settings.at_random,
         settings.seed,
     )
-    table = dropped_by_label(made, names_per_row(case), case.labels.names)
+    table = dropped_by_label(made, LabelCounter(names_per_row(case), case.labels.names))
     report = {
         "kept": len(made.kept), "dropped": len(made.dropped), "threshold": made.threshold,
         "by": "a random draw" if settings.at_random else settings.detector,

@@ -144,32 +144,36 @@ def retrain(
     frames, rows = _load(context, case, rows, model.side)
     captions = [case.pairs.captions[row] for row in rows]
     data = TrainingData(torch.from_numpy(frames), model.tokenize(captions))
-    poisoned = None
-    if case.truth is not None:  # only for the journal's `truth`; a run ends alike without it
-        poisoned = np.array([case.pairs.ids[row] in case.truth.poisoned for row in rows], bool)
-    recipe = _retraining_recipe(settings, captions, model, poisoned, report)
-    return Work(
-        model, data, recipe, measured, used_pairs(len(rows), len(case.pairs), report)
-    ), before
+    recipe = _retraining_recipe(case, rows, settings, model, report)
+    used = used_pairs(len(rows), len(case.pairs), report)
+    return Work(model, data, recipe, measured, used), before
 
 
 def _retraining_recipe(
+    case: Case,
+    rows: np.ndarray,
     settings: RetrainSettings,
-    captions: list[str],
     model: "OpenClipEncoder",
-    poisoned: np.ndarray | None,
     report: dict[str, Any],
 ) -> "Recipe":
+    from clipforensics.repair.bylabel import LabelCounter
     from clipforensics.repair.filter import FilterRetrain
     from clipforensics.repair.roclip import RoClip
     from clipforensics.repair.safeclip import SafeClip
 
+    captions = [case.pairs.captions[row] for row in rows]
     if isinstance(settings, FilterSettings):
         return FilterRetrain(len(captions), settings, report)
     if isinstance(settings, RoClipSettings):
         return RoClip(captions, model, settings)
     assert isinstance(settings, SafeClipSettings)
-    return SafeClip(captions, model, settings, poisoned)
+    # truth and labels are only told in the journal; a run ends alike without them
+    poisoned = None
+    if case.truth is not None:
+        poisoned = np.array([case.pairs.ids[row] in case.truth.poisoned for row in rows], bool)
+    named = [[case.labels.index(name) for name in case.labels.named_in(text)] for text in captions]
+    naming = LabelCounter(named, case.labels.names)
+    return SafeClip(captions, model, settings, poisoned, naming)
 
 
 def _start(case: Case, repair: RepairSettings, settings: RetrainSettings) -> "OpenClipEncoder":

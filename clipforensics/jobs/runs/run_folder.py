@@ -15,9 +15,11 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from clipforensics.cases.evidence import write_json
 from clipforensics.errors import RunError
@@ -43,6 +45,8 @@ class Status:
     `reason` is "lost" for a run whose process died, "killed" for one that had to be, "not finite" for a
     training that diverged.
     """
+
+    __pydantic_config__ = ConfigDict(allow_inf_nan=False)
 
     state: str
     pid: int | None = None
@@ -72,6 +76,9 @@ class Status:
     def active(self) -> bool:
         """Whether the run is queued or running."""
         return self.state in ACTIVE
+
+
+_STATUS = TypeAdapter(Status)
 
 
 class Run:
@@ -156,12 +163,15 @@ class Run:
 
     def status(self) -> Status:
         """Where the run stands, as last written; a damaged `status.json` is a failed run."""
-        known = {item.name for item in fields(Status)}
+        path = self.dir / "status.json"
         try:
-            content = _read_json(self.dir / "status.json")
-            return Status(**{name: value for name, value in content.items() if name in known})
-        except (RunError, TypeError) as problem:
+            return _STATUS.validate_python(_read_json(path))
+        except RunError as problem:
             return Status("failed", reason="damaged", message=str(problem))
+        except ValidationError as problem:
+            wrong = problem.errors()[0]
+            what = f"{path} is damaged: {wrong['loc'][0]}: {wrong['msg']}. Start the run again."
+            return Status("failed", reason="damaged", message=what)
 
     def write_status(self, status: Status) -> None:
         """Replace `status.json` all at once."""

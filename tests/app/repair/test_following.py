@@ -121,22 +121,31 @@ def followed(recipe, lines, launched, visit, played):
 
 
 def test_safeclips_split_is_drawn_with_its_doubts(home, launched, visit, played):
+    least = [{"label": "*cat*", "pairs": 4, "safe": 0, "share": 0.0}]
+    by_label = {"least": least, "median": 0.3, "untrusted": ["*cat*"], "dominant": []}
     lines = [
         played.DONE[0],
         split_line(0),
-        split_line(1, warning="40 safe pairs are below one batch of 256"),
+        split_line(1, warning="no safe pair names *cat*", by_label=by_label),
         played.DONE[2],
     ]
     at = followed("safeclip", lines, launched, visit, played)
     assert not at.exception
+    (least,) = [one.value for one in at.dataframe if "Share safe" in one.value]
+    assert least.to_dict("records") == [
+        {"Label": "*cat*", "Pairs naming it": 4, "Safe": 0, "Share safe": 0.0}
+    ]
+    assert any(
+        "half of all labels have 30% of their pairs or more" in one.value for one in at.caption
+    )
     assert any("Known poisons in the safe set: 1 of 5." in one.value for one in at.text)
-    assert any("below one batch of 256" in one.value for one in at.warning)
+    assert any(r"no safe pair names \*cat\*" in one.value for one in at.warning)
     again = visit("repair", case="tiny")
     (epoch,) = [one for one in again.selectbox if one.label == "Main epoch"]
     assert epoch.value == "2"
     at = epoch.set_value("1").run()
     assert any("Known poisons in the safe set: 0 of 5." in one.value for one in at.text)
-    assert not any("below one batch" in one.value for one in at.warning)
+    assert not any("no safe pair" in one.value for one in at.warning)
 
 
 def test_a_run_that_diverged_is_not_offered_to_meet_it_again(bank, launched, visit, played):
