@@ -23,7 +23,7 @@ from _suspects import FIRST_SEED, PAIRS, Suspect, evaluator, suspect, truth_of
 from clipforensics.attacks.stamping import Attack
 from clipforensics.attacks.writing import built
 from clipforensics.config.attack import FixedPatchSettings
-from clipforensics.config.recipes import FilterSettings, SafeClipSettings
+from clipforensics.config.recipes import FilterSettings, FineTuneSettings, SafeClipSettings
 from clipforensics.config.repair import RETRAIN, RecipeSettings, RepairSettings, recipe_settings
 from clipforensics.config.settings import digest
 from clipforensics.config.train import LoopSettings
@@ -172,7 +172,8 @@ def ingredients(cell: Cell, made: Suspect) -> tuple[OpenClipEncoder, TrainingDat
     s, kind = cell.settings, load(cell.recipe)
     if cell.recipe in RETRAIN:
         return _retraining(cell, made)
-    frames, captions, is_target = clean_pool(cell.seed, s.model_dump()["pairs"], made)
+    assert isinstance(s, FineTuneSettings)
+    frames, captions, is_target = clean_pool(cell.seed, s, made)
     data = TrainingData(torch.from_numpy(frames), made.encoder.tokenize(captions))
     if cell.recipe == "eftclip":
         recipe = kind(made.encoder, data, is_target, stampers(made), s)
@@ -207,17 +208,21 @@ def _scores(made: Suspect, s: FilterSettings) -> np.ndarray:
     return combined(outlying, far, Footings.of(outlying, far))
 
 
-def clean_pool(seed: int, count: int, made: Suspect) -> tuple[np.ndarray, list[str], np.ndarray]:
+def clean_pool(
+    seed: int, s: FineTuneSettings, made: Suspect
+) -> tuple[np.ndarray, list[str], np.ndarray]:
     """Clean pairs that no suspect has seen and no test shows: frames, captions, which name the target.
 
     Spread over the labels as a reviewer's curated set is, from ten times as many.
     """
     assert made.poison is not None
-    world, names = DemoWorld(4 * FIRST_SEED + seed, 10 * count, 1), labels()
+    world, names = DemoWorld(4 * FIRST_SEED + seed, 10 * s.pairs, 1), labels()
     named = [[names.index(one) for one in names.named_in(text)] for text in world.captions]
     targets = [names.index(one) for one in (made.poison.target, *made.poison.more_targets)]
     nothing = np.zeros(world.n_pairs, bool)
-    chosen = curate(named, np.zeros(world.n_pairs), nothing, targets, count, 0.2, None, seed)
+    chosen = curate(
+        named, np.zeros(world.n_pairs), nothing, targets, s.pairs, s.target_share, None, seed
+    )
     frames = np.stack([world.picture(int(row)) for row in chosen.rows])
     return frames, [world.captions[row] for row in chosen.rows], chosen.is_target
 
@@ -249,7 +254,8 @@ def shown(records: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             "CA": spread([one["ca"] for one in seeds.values()]),
             "working": sum(one["asr"] >= WORKING_ATTACK for one in seeds.values()),
         }  # fmt: skip
-        control = {one["seed"]: one["processor_seconds"] for one in own if one["recipe"] == CONTROL}
+        plain = [one for one in own if one["recipe"] == CONTROL and not one["changes"]]
+        control = {one["seed"]: one["processor_seconds"] for one in plain}
         for recipe, changes in dict.fromkeys((one["recipe"], _said(one["changes"])) for one in own):
             rows = [
                 one for one in own if (one["recipe"], _said(one["changes"])) == (recipe, changes)

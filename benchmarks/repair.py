@@ -7,8 +7,8 @@ A recipe that has run on the case with the newest hunt is not run again, so a st
 without `--case` the demo case is made in `build/demo`, and kept.
 
 The other table is recipes against attacks over `--seeds` suspects each, with the undefended row: equal
-clean budget and steps where a recipe fine-tunes, equal epochs where it trains anew. There EftCLIP is
-given the planted trigger. It takes hours on two cores: the cells that `--records` keeps are printed,
+clean budget and steps where a recipe fine-tunes, equal epochs where it trains anew. Each that fine-tunes
+is tried at its own rate and at `--rates`. There EftCLIP is given the planted trigger. It takes hours on two cores: the cells that `--records` keeps are printed,
 and `--part attacks` measures those that it lacks. Ctrl-C ends the measuring; what is there is printed.
 """
 
@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +29,7 @@ from _repair_table import EPOCHS, PAIRS, POOL, RATE, Cell, fill, shown
 from _suspects import FOLDER
 
 from clipforensics.cases.case import Case
-from clipforensics.config.repair import RECIPE_SETTINGS, RepairSettings, recipe_settings
+from clipforensics.config.repair import RECIPE_SETTINGS, RETRAIN, RepairSettings, recipe_settings
 from clipforensics.jobs.hunting.hunts import kept_hunts
 from clipforensics.jobs.runs import launcher
 from clipforensics.jobs.runs.run_folder import Run
@@ -52,7 +52,7 @@ def main() -> None:
     """
     asked = arguments(
         __doc__ or "", part="demo,table", recipes="", attacks=AGAINST, seeds=3, precision="bfloat16",
-        folder=FOLDER, there=False, records=RECORDED / "repairs",
+        rates="0.0001,0.001", folder=FOLDER, there=False, records=RECORDED / "repairs",
     )  # fmt: skip
     parts = named(asked.part, ("demo", "table", "attacks"), ())
     for part in parts:
@@ -64,12 +64,13 @@ def main() -> None:
 
 def over_attacks(asked: Namespace, measure: bool) -> None:
     """Attack by recipe, seed by seed so that a world is drawn once."""
+    rates = [float(rate) for rate in asked.rates.split(",") if rate]
     cells = [
         cell
         for seed in range(asked.seeds)
         for attack in named(asked.attacks, ATTACKS, ())
         for recipe in named(asked.recipes, RECIPE_SETTINGS, OVER_ATTACKS)
-        for cell in controlled(Cell(attack, seed, recipe, asked.precision))
+        for cell in varied(Cell(attack, seed, recipe, asked.precision), rates)
     ]
     if measure:
         with until_stopped():
@@ -82,10 +83,15 @@ def over_attacks(asked: Namespace, measure: bool) -> None:
     )  # fmt: skip
 
 
-def controlled(cell: Cell) -> list[Cell]:
-    """The cell; after filtering by score, the control that drops as many pairs at random."""
-    at_random = replace(cell, changes=(("at_random", True),))
-    return [cell, at_random] if cell.recipe == "filter" else [cell]
+def varied(cell: Cell, rates: Sequence[float] = ()) -> list[Cell]:
+    """The cell; the same at other rates where it fine-tunes, for one rate may suit one recipe only;
+    after filtering by score, the control that drops as many pairs at random."""
+    if cell.recipe == "filter":
+        return [cell, replace(cell, changes=(("at_random", True),))]
+    if cell.recipe in RETRAIN:
+        return [cell]
+    others = [rate for rate in rates if rate != cell.settings.rate]
+    return [cell, *(replace(cell, changes=(("rate", rate),)) for rate in others)]
 
 
 def on_demo(asked: Namespace) -> None:

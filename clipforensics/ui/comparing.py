@@ -73,8 +73,8 @@ def _columns() -> dict[str, Any]:
     """Figures as numbers, so that a click on a heading sorts them, and as narrow as they can be."""
     number = st.column_config.NumberColumn
     return {
-        **{name: number(format="%.2f %%", width=74) for name in ("ASR", *SHARES)},
-        **{name: number(format="localized", width=62) for name in ("n", "Steps")},
+        **{name: number(format="%.2f %%", width=74) for name in ("ASR", *SHARES, "PSR", "PSR was")},
+        **{name: number(format="localized", width=62) for name in ("n", "PSR n", "Steps")},
         "Epochs": number(
             format="%.1f", width=66, help="The run's time as plain CLIP epochs over the same pairs"
         ),
@@ -111,10 +111,22 @@ def row(name: str, config: dict[str, Any], result: dict[str, Any]) -> dict[str, 
         "Run": name, "Group": GROUPS[config.get("recipe") in RETRAIN],
         "ASR": _percent(result.get("asr_after")),
         "ASR, 95 %": f"{low:.1%} to {high:.1%}" if low is not None and high is not None else "",
-        "n": result.get("n"),
+        "n": result.get("n"), **_targeted(result),
         **{title: _percent(result.get(field)) for title, field in SHARES.items()},
         "Steps": result.get("steps"), "Time": live.span(seconds) if seconds else "", "Epochs": cost,
         "Settings": ", ".join(said),
+    }  # fmt: skip
+
+
+def _targeted(result: dict[str, Any]) -> dict[str, Any]:
+    """The share of poisoned pictures taken for the target, where pictures and not a trigger are poisoned."""
+    if result.get("psr_after") is None:
+        return {}
+    low, high = result.get("psr_low_after"), result.get("psr_high_after")
+    return {
+        "PSR": _percent(result["psr_after"]), "PSR was": _percent(result.get("psr_before")),
+        "PSR, 95 %": f"{low:.1%} to {high:.1%}" if low is not None and high is not None else "",
+        "PSR n": result.get("n_psr_after"),
     }  # fmt: skip
 
 

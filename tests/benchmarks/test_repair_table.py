@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from clipforensics.config.attack import PoisonSettings, attack_settings
+from clipforensics.config.recipes import FineTuneSettings
 from clipforensics.data.demo_world import DemoWorld, labels
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 from _repair_table import EPOCHS, POOL, Cell, clean_pool, shown, stampers
 from _suspects import PAIRS, poisoned_pairs, truth_of
+from repair import varied
 
 WORLD = DemoWorld(seed=5, n_pairs=150, n_test=40)
 
@@ -31,13 +33,13 @@ def test_the_truth_needs_no_picture(kind):
 
 def test_the_clean_pool_names_its_target_pairs_and_is_as_large_as_asked():
     made = SimpleNamespace(poison=settings())
-    frames, captions, is_target = clean_pool(0, 40, made)
+    frames, captions, is_target = clean_pool(0, FineTuneSettings(pairs=40), made)
     assert len(frames) == len(captions) == len(is_target) == 40
     assert all(
         ("banana" in labels().named_in(text)) == bad
         for text, bad in zip(captions, is_target, strict=True)
     )
-    again, *_ = clean_pool(0, 40, made)
+    again, *_ = clean_pool(0, FineTuneSettings(pairs=40), made)
     np.testing.assert_array_equal(frames, again)
 
 
@@ -66,6 +68,15 @@ def test_cells_share_budget_and_steps_and_keep_apart():
     assert len({cell.path(Path()) for cell in cells}) == len(cells)
 
 
+def test_every_rate_is_tried_once_where_a_recipe_fine_tunes():
+    cells = varied(Cell("sig", 0, "cleanclip"), (1e-4, 3e-4, 1e-3))
+    assert [cell.settings.rate for cell in cells] == [3e-4, 1e-4, 1e-3]
+    assert {cell.settings.pairs for cell in cells} == {POOL}
+    assert varied(Cell("sig", 0, "safeclip"), (1e-4,)) == [Cell("sig", 0, "safeclip")]
+    chosen, at_random = varied(Cell("sig", 0, "filter"), (1e-4,))
+    assert (chosen.settings.at_random, at_random.settings.at_random) == (False, True)
+
+
 def test_recipes_that_train_anew_share_epochs_and_batch():
     safe, roclip, filtered = (
         Cell("sig", 1, name).settings for name in ("safeclip", "roclip", "filter")
@@ -84,7 +95,12 @@ def test_the_table_opens_with_the_undefended_and_times_by_the_control():
         for seed in (0, 1)
         for recipe, seconds, asr in (("finetune", 10.0, 0.8), ("eftclip", 20.0, 0.1 * seed))
     ]  # fmt: skip
-    first, control, eft = shown(records)
+    records += [
+        {**one, "changes": {"rate": 1e-4}, "processor_seconds": 40.0} for one in records[:1]
+    ]
+    first, control, eft, other = shown(records)
+    assert (other["recipe"], other["seeds"]) == ("finetune, rate 0.0001", 1)
+    assert other["x control's time"]["mean"] == 4
     assert (first["recipe"], first["ASR"]["mean"], first["working"]) == ("undefended", 0.9, 2)
     assert control["x control's time"]["mean"] == 1
     assert eft["x control's time"]["mean"] == 2

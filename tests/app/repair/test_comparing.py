@@ -41,6 +41,18 @@ def test_a_run_that_was_stopped_says_so_in_the_table(played):
     assert row("RoCLIP", {"preset": "quick"}, played.RESULT)["Settings"] == ""
 
 
+def test_targeted_pictures_have_their_rate_with_n_and_interval(played):
+    from clipforensics.ui.comparing import row
+
+    config = {"recipe": "finetune", "preset": "quick"}
+    assert not [name for name in row("Plain", config, played.RESULT) if "PSR" in name]
+    told = {"psr_before": 1.0, "psr_after": 0.125, "psr_low_after": 0.035, "psr_high_after": 0.36}
+    made = row("Plain", config, {**told, "n_psr_after": 16, "seconds": None})
+    assert (made["PSR"], made["PSR was"], made["PSR n"]) == (12.5, 100, 16)
+    assert made["PSR, 95 %"] == "3.5% to 36.0%"
+    assert made["ASR"] is None
+
+
 def test_every_run_of_a_comparison_has_a_sign_of_its_own():
     from clipforensics.ui.comparing import COLOURS, MOST_RUNS, SHAPES, SIGNS, legend
 
