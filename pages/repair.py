@@ -14,7 +14,7 @@ with shell.complaints():
             rescanned.compared(case)
             st.divider()
         settings = repairing.choose(case)
-        if repairing.ingredients(case, settings):
+        if settings is not None and repairing.ingredients(case, settings):
             repairing.launch(case, settings)
         repairing.shown_run(case)
         if case.settings.parent is None:

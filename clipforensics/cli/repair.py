@@ -38,7 +38,7 @@ def repair(
     """
     from clipforensics.cases.case import Case
     from clipforensics.jobs.hunting.hunts import newest_outdated
-    from clipforensics.jobs.repairing.checking import check_may_start
+    from clipforensics.jobs.repairing.checking import beyond_fair, check_may_start
     from clipforensics.jobs.runs.launcher import start, stop
 
     changes = dict(change(one) for one in set_ or [])
@@ -46,6 +46,8 @@ def repair(
     settings = parse(RepairSettings, values)
     opened = Case.open(case)
     check_may_start(opened, settings)  # complain before a process is started
+    if said := beyond_fair(opened, settings):
+        typer.echo(said, err=True)
     if said := newest_outdated(opened):
         typer.echo(f"The newest hunt, which this repair uses, {said}.", err=True)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:

@@ -19,12 +19,13 @@ SHAPES = (
 )  # fmt: skip
 SIGNS = "●◆■▲✚▼◀▶"
 """The shapes as letters, in the same order: one legend above both charts, which leaves them their room."""
-SHARES = {
-    "CA": "ca_after", "R@1": "r1_after", "ASR was": "asr_before", "CA was": "ca_before",
-    # held-out pairs may differ between runs: only before and after of one run compare
-    "R@1 was": "r1_before",
+SHARES = (
+    "ASR", "CA", "ASR was", "CA was", "PSR", "PSR was", "ASR, found 1", "ASR, found 2", "ASR, found 3"
+)  # fmt: skip
+GROUPS = {
+    False: "Fine-tunes the suspect, on clean pairs", True: "Trains anew, on the suspect pairs"
 }  # fmt: skip
-GROUPS = {True: "trains anew", False: "fine-tunes"}
+"""By whether a recipe trains anew: two tables, since they are not one ranking."""
 
 
 def compare(runs: Sequence[Any], titles: dict[str, str]) -> None:
@@ -36,7 +37,8 @@ def compare(runs: Sequence[Any], titles: dict[str, str]) -> None:
     st.subheader("Compare runs", anchor=False)
     names = _names(known, titles)
     chosen = st.multiselect(
-        "Runs", list(known), list(known)[:MOST_RUNS], key=f"compare.{next(iter(known))}",
+        f"Runs, at most {MOST_RUNS} of {len(known)}" if len(known) > MOST_RUNS else "Runs",
+        list(known), list(known)[:MOST_RUNS], key=f"compare.{next(iter(known))}",
         format_func=names.__getitem__, max_selections=MOST_RUNS,
     )  # fmt: skip
     if not chosen:
@@ -57,28 +59,41 @@ def _drawn(known: dict[str, Any], names: dict[str, str], chosen: list[str]) -> N
         "**Right**: one point per checkpoint, the larger the later; best is top left. "
         "Fine-tuning needs clean pairs, retraining far more time: they are not one ranking."
     )
-    rows = [
-        row(names[name], known[name].config, known[name].result() or {})
-        for name in chosen
-        if (known[name].result() or {}).get("ca_after") is not None
-    ]
-    if rows:
-        st.dataframe(
-            sorted(rows, key=lambda one: one["Group"]), hide_index=True, width="stretch",
-            column_config=_columns(),
-        )  # fmt: skip
+    ended = {name: known[name].result() or {} for name in chosen}
+    for anew, title in GROUPS.items():
+        rows = [
+            row(names[name], known[name].config, result)
+            for name, result in ended.items()
+            if result.get("ca_after") is not None
+            and (known[name].config.get("recipe") in RETRAIN) == anew
+        ]
+        if rows:
+            st.markdown(f"**{title}**")
+            st.dataframe(rows, hide_index=True, width="stretch", column_config=_columns())
+    if any(result.get("r1_after") is not None for result in ended.values()):
+        st.caption(
+            "R@1 is told as a change: each run holds out pairs of its own for it, and its level says as much "
+            "about these pairs as about the model."
+        )
 
 
 def _columns() -> dict[str, Any]:
     """Figures as numbers, so that a click on a heading sorts them, and as narrow as they can be."""
     number = st.column_config.NumberColumn
     return {
-        **{name: number(format="%.2f %%", width=74) for name in ("ASR", *SHARES, "PSR", "PSR was")},
-        **{name: number(format="localized", width=62) for name in ("n", "PSR n", "Steps")},
+        "Run": st.column_config.TextColumn(width=190),
+        "Settings": st.column_config.TextColumn(width=130),
+        **{name: number(format="%.2f %%", width=74) for name in SHARES},
+        **{f"{name}, 95 %": st.column_config.TextColumn(width=104) for name in ("ASR", "CA", "PSR")},
+        **{f"n {name}": number(format="localized", width=62) for name in ("ASR", "CA", "PSR")},
+        "R@1 change": number(format="%+.2f", width=88, help="Percentage points, on the run's own held-out pairs"),
+        "Steps": number(format="localized", width=62),
         "Epochs": number(
-            format="%.1f", width=66, help="The run's time as plain CLIP epochs over the same pairs"
+            format="%.1f", width=66,
+            help="The run's time as plain CLIP epochs over the same pairs. An epoch is timed once, after the "
+            "run: where the machine was busier then, or less, this is off.",
         ),
-    }
+    }  # fmt: skip
 
 
 def legend(names: Sequence[str]) -> str:
@@ -86,8 +101,10 @@ def legend(names: Sequence[str]) -> str:
     return " ".join(
         f'<span style="white-space:nowrap;margin-right:1.2rem"><span style="color:{colour}">{sign}'
         f"</span> {html.escape(name)}</span>"
-        for name, colour, sign in zip(names, COLOURS, SIGNS, strict=False)
-    )
+        for name, colour, sign in (
+            *zip(names, COLOURS, SIGNS, strict=False), ("the suspect, before", "black", "✖")
+        )
+    )  # fmt: skip
 
 
 def _names(known: dict[str, Any], titles: dict[str, str]) -> dict[str, str]:
@@ -101,33 +118,50 @@ def _names(known: dict[str, Any], titles: dict[str, str]) -> dict[str, str]:
 
 
 def row(name: str, config: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
-    """One finished run as a line of the table."""
-    low, high = result.get("asr_low_after"), result.get("asr_high_after")
+    """One finished run as a line of its table: what it is first, since the last columns may be out of sight."""
     seconds, cost = result.get("seconds"), result.get("cost_in_plain_epochs")
     said = _changed(config)
     if result.get("stopped"):
         said.insert(0, f"stopped at {result.get('steps') or 0:,} of {result.get('total') or 0:,}")
     return {
-        "Run": name, "Group": GROUPS[config.get("recipe") in RETRAIN],
-        "ASR": _percent(result.get("asr_after")),
-        "ASR, 95 %": f"{low:.1%} to {high:.1%}" if low is not None and high is not None else "",
-        "n": result.get("n"), **_targeted(result),
-        **{title: _percent(result.get(field)) for title, field in SHARES.items()},
+        "Run": name, "Settings": ", ".join(said) or "quick preset",
+        **_rate("ASR", result, "asr", result.get("n_asr")),
+        **_rate("CA", result, "ca", result.get("n_ca")),
+        **{f"ASR, {other}": _percent(figures["asr"]) for other, figures in _others(result).items()},
+        **_targeted(result),
+        "ASR was": _percent(result.get("asr_before")), "CA was": _percent(result.get("ca_before")),
+        "R@1 change": _change(result.get("r1_before"), result.get("r1_after")),
         "Steps": result.get("steps"), "Time": live.span(seconds) if seconds else "", "Epochs": cost,
-        "Settings": ", ".join(said),
     }  # fmt: skip
+
+
+def _rate(title: str, result: dict[str, Any], field: str, n: int | None) -> dict[str, Any]:
+    """A share after the run, its interval and its n."""
+    low, high = result.get(f"{field}_low_after"), result.get(f"{field}_high_after")
+    return {
+        title: _percent(result.get(f"{field}_after")),
+        f"{title}, 95 %": f"{low:.1%} to {high:.1%}"
+        if low is not None and high is not None
+        else "",
+        f"n {title}": n,
+    }
 
 
 def _targeted(result: dict[str, Any]) -> dict[str, Any]:
-    """The share of poisoned pictures taken for the target, where pictures and not a trigger are poisoned."""
+    """The share of poisoned pictures taken for the target, where pictures and no trigger are poisoned."""
     if result.get("psr_after") is None:
         return {}
-    low, high = result.get("psr_low_after"), result.get("psr_high_after")
-    return {
-        "PSR": _percent(result["psr_after"]), "PSR was": _percent(result.get("psr_before")),
-        "PSR, 95 %": f"{low:.1%} to {high:.1%}" if low is not None and high is not None else "",
-        "PSR n": result.get("n_psr_after"),
-    }  # fmt: skip
+    was = {"PSR was": _percent(result.get("psr_before"))}
+    return _rate("PSR", result, "psr", result.get("n_psr_after")) | was
+
+
+def _others(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The triggers after the first, which the column ASR tells of."""
+    return dict(list((result.get("triggers_after") or {}).items())[1:])
+
+
+def _change(before: float | None, after: float | None) -> float | None:
+    return None if before is None or after is None else 100 * (after - before)
 
 
 def _changed(config: dict[str, Any]) -> list[str]:
@@ -171,23 +205,23 @@ def curves(lines: dict[str, list[dict[str, Any]]]) -> Any:
     tall = table.melt(
         ["run", "step", "done"], ["Clean accuracy", "ASR"], var_name="what", value_name="value"
     ).dropna()
+    base = alt.Chart(tall).encode(
+        x=alt.X(
+            "done:Q", title="Share of the run", scale=alt.Scale(domain=[0, 1]),
+            axis=alt.Axis(format="%", tickCount=5),
+        ),
+        y=alt.Y("value:Q", title=None, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%")),
+        color=_colour(lines),
+        tooltip=["run:N", "what:N", "step:Q", alt.Tooltip("value:Q", format=".2%")],
+    )  # fmt: skip
+    dash = alt.StrokeDash(
+        "what:N", legend=None,
+        scale=alt.Scale(domain=["Clean accuracy", "ASR"], range=[[1, 0], [5, 4]]),
+    )  # fmt: skip
     return (
-        alt.Chart(tall)
-        .mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=30))
-        .encode(
-            x=alt.X(
-                "done:Q", title="Share of the run", scale=alt.Scale(domain=[0, 1]),
-                axis=alt.Axis(format="%", tickCount=5),
-            ),
-            y=alt.Y("value:Q", title=None, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%")),
-            color=_colour(lines),
-            strokeDash=alt.StrokeDash(
-                "what:N", legend=None,
-                scale=alt.Scale(domain=["Clean accuracy", "ASR"], range=[[1, 0], [5, 4]]),
-            ),
-            tooltip=["run:N", "what:N", "step:Q", alt.Tooltip("value:Q", format=".2%")],
-        )
-        .properties(height=320)
+        (base.mark_line(strokeWidth=2).encode(strokeDash=dash) + base.mark_point(filled=True, size=45).encode(
+            shape=alt.Shape("run:N", scale=_shapes(lines), legend=None)
+        )).properties(height=320)
     )  # fmt: skip
 
 
@@ -200,13 +234,12 @@ def trade_off(lines: dict[str, list[dict[str, Any]]]) -> Any:
     axis = {"scale": alt.Scale(domain=[0, 1]), "axis": alt.Axis(format="%", tickCount=5)}
     x, y = alt.X("asr:Q", title="ASR", **axis), alt.Y("ca:Q", title="Clean accuracy", **axis)
     tips = ["run:N", "step:Q", *(alt.Tooltip(f"{n}:Q", format=".2%") for n in ("asr", "ca", "r1"))]
-    shapes = alt.Scale(domain=list(lines), range=SHAPES[: len(lines)])
     points = (
         alt.Chart(table)
         .mark_point(filled=True, opacity=0.75)
         .encode(
             x=x, y=y, color=_colour(lines), tooltip=tips,
-            shape=alt.Shape("run:N", scale=shapes, legend=None),
+            shape=alt.Shape("run:N", scale=_shapes(lines), legend=None),
             size=alt.Size("done:Q", scale=alt.Scale(domain=[0, 1], range=[25, 160]), legend=None),
         )
     )  # fmt: skip
@@ -228,6 +261,12 @@ def trade_off(lines: dict[str, list[dict[str, Any]]]) -> Any:
         .encode(x=x, y=y, tooltip=tips)
     )
     return (points + cross).properties(height=320)
+
+
+def _shapes(lines: dict[str, Any]) -> Any:
+    import altair as alt
+
+    return alt.Scale(domain=list(lines), range=SHAPES[: len(lines)])
 
 
 def _colour(lines: dict[str, Any]) -> Any:

@@ -1,6 +1,7 @@
 """The curated set of a fine-tuning repair: shown by part and label, and edited before the launch."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,10 +9,11 @@ import streamlit as st
 
 from clipforensics.config.recipes import EftClipSettings
 from clipforensics.config.repair import RepairSettings, recipe_settings
+from clipforensics.config.settings import digest
 from clipforensics.errors import ForensicsError
 from clipforensics.ui import cache, gallery, leftout, pictures, shell, state
 
-PER_PAGE, COLUMNS, COPIES = 18, 6, 8
+PER_PAGE, COLUMNS, COPIES, PUT_BACK_SHOWN = 18, 6, 8, 24
 
 
 def composition(case: Any, repair: RepairSettings) -> bool:
@@ -28,16 +30,16 @@ def composition(case: Any, repair: RepairSettings) -> bool:
         _told(case)
         return True
     settings = recipe_settings(repair)
-    _labels(case)
+    _left_out(case)
     try:
         with st.spinner("Choosing clean pairs…"):
             chosen = _curated(case, (cache.version(case), repair.sha256()), settings)
     except ForensicsError as problem:
         shell.complain(problem)
-        _put_back(case)
         return False
     st.dataframe(_parts(chosen), hide_index=True, width="stretch")
     rows = chosen.pairs.rows
+    st.caption(_explained(case, rows))
     if len(rows) < settings.batch:
         st.warning(
             f"{len(rows):,} clean pairs are fewer than one batch of {settings.batch}, so the run would be "
@@ -47,7 +49,6 @@ def composition(case: Any, repair: RepairSettings) -> bool:
     _shown(case, chosen)
     if isinstance(settings, EftClipSettings):
         _copies(case, chosen, settings)
-    _put_back(case)
     return len(rows) >= settings.batch
 
 
@@ -58,7 +59,7 @@ def _never(case: Any) -> None:
     picked, named = doubted_pairs(case)
     if picked or named:
         st.text(
-            f"Never learned from: {len(picked):,} pairs picked, {len(named):,} named by the hunt."
+            f"Never learned from: {_many(len(picked), 'pair')} picked, {len(named):,} named by the hunt."
         )
         return
     judge = (
@@ -75,14 +76,32 @@ def _never(case: Any) -> None:
 def _told(case: Any) -> None:
     pairs, labels = leftout.kept(case, "pairs"), leftout.kept(case, "labels")
     if pairs or labels:
-        st.text(f"Left out by reviewers: {len(pairs):,} pairs and {len(labels):,} labels.")
+        st.text(
+            f"Left out by reviewers: {_many(len(pairs), 'pair')} and {_many(len(labels), 'label')}."
+        )
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}" + "s" * (count != 1)
+
+
+def _explained(case: Any, rows: np.ndarray) -> str:
+    """What the kinds are; where the case knows what is poisoned, how much of it is among these pairs."""
+    text = (
+        "Retention: pairs of all labels that look clean, for what the model is to keep. Target: pairs that "
+        "really show an affected label, never stamped."
+    )
+    if case.truth is None:
+        return text
+    bad = sum(case.pairs.ids[row] in case.truth.poisoned for row in rows)
+    return f"{text} Known poisons among them: {bad:,} of {len(rows):,}; nothing is chosen by that."
 
 
 def _parts(chosen: Any) -> list[dict[str, Any]]:
     return [
         {
             "Kind": line["kind"], "Pairs": f"{line['pairs']:,}",
-            "Of all pairs": f"{line['share_of_all_pairs']:.2%}" if line["share_of_all_pairs"] else "none more",
+            "Of all pairs": f"{line['share_of_all_pairs']:.2%}" if line["share_of_all_pairs"] else "",
             "Labels": f"{line['labels']:,}",
             "Check": line["check"],
         }
@@ -90,16 +109,41 @@ def _parts(chosen: Any) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _labels(case: Any) -> None:
-    """Labels to leave out. The log is the truth: another tab may have written to it."""
-    key = f"repair.left_out.widget.{case.dir.name}"
-    shown = leftout.kept(case, "labels")
-    st.session_state[key] = list(shown)
-    st.multiselect(
-        "Leave out labels", case.labels.names, key=key,
-        on_change=lambda: leftout.keep(case, "labels", shown, st.session_state[key]),
-        help="No pair whose caption names one of them is learned from.",
+def _left_out(case: Any) -> None:
+    """Labels to leave out, and a button for each that was, and for each pair.
+
+    The log is the truth. No widget holds what is left out: one that mirrored it had put a label back
+    that nobody touched, when a click came while the page was still being drawn.
+    """
+    gone = leftout.kept(case, "labels")
+    key = f"repair.leave_label.{case.dir.name}.{digest(gone)[:8]}"  # empty again after each choice
+    st.selectbox(
+        "Leave out a label", [name for name in case.labels.names if name not in gone], None, key=key,
+        placeholder="Choose one", help="No pair whose caption names it is learned from.",
+        on_change=lambda: leftout.leave(case, "labels", st.session_state[key]),
     )  # fmt: skip
+    _put_back(case, "labels", "Left-out labels")
+    _put_back(case, "pairs", "Left-out pairs")
+
+
+def _put_back(case: Any, what: str, title: str) -> None:
+    kept = leftout.kept(case, what)
+    if not kept:
+        return
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.text(f"{title}:", width="content")
+        for name in paged(kept, PUT_BACK_SHOWN, f"repair.put_back.page.{what}.{case.dir.name}"):
+            st.button(
+                state.plain(name), key=f"repair.put_back.{what}.{name}", icon=":material/undo:",
+                type="tertiary", help="Put it back", on_click=leftout.put_back, args=(case, what, name),
+            )  # fmt: skip
+
+
+def paged(rows: Sequence[Any], each: int, key: str) -> Sequence[Any]:
+    """A page of the rows, and the numbers of the others where they are more than one page."""
+    pages = -(-len(rows) // each)
+    page = st.pagination(pages, key=f"{key}.{pages}") if pages > 1 else 1
+    return rows[(page - 1) * each : page * each]
 
 
 def _shown(case: Any, chosen: Any) -> None:
@@ -120,11 +164,7 @@ def _shown(case: Any, chosen: Any) -> None:
             + (f" and {len(labels) - 12} more labels" if len(labels) > 12 else ""),
             width="stretch",
         )  # fmt: skip
-    pages = max(1, -(-len(rows) // PER_PAGE))
-    page = (
-        st.pagination(pages, key=f"repair.page.{case.dir.name}.{part}.{pages}") if pages > 1 else 1
-    )
-    shown = rows[(page - 1) * PER_PAGE : page * PER_PAGE]
+    shown = paged(rows, PER_PAGE, f"repair.page.{case.dir.name}.{part}")
     for start in range(0, len(shown), COLUMNS):
         for slot, row in zip(st.columns(COLUMNS), shown[start : start + COLUMNS], strict=False):
             with slot.container(border=True, gap="xxsmall"):
@@ -138,7 +178,7 @@ def _card(case: Any, row: int) -> None:
     st.button(
         "Leave out", key=f"repair.leave.{name}", icon=":material/remove_circle:", type="tertiary",
         help=f"Another pair takes the place of {state.plain(name)}",
-        on_click=lambda: leftout.keep(case, "pairs", [], [name]),
+        on_click=leftout.leave, args=(case, "pairs", name),
     )  # fmt: skip
 
 
@@ -156,18 +196,6 @@ def _copies(case: Any, chosen: Any, settings: EftClipSettings) -> None:
             rng, settings.size_low, settings.size_high,
         )  # fmt: skip
         slot.image(pictures.webp(made, 192), width="stretch", alt=f"Stamped {case.pairs.ids[row]}")
-
-
-def _put_back(case: Any) -> None:
-    kept = leftout.kept(case, "pairs")
-    if not kept:
-        return
-    key = f"repair.left_out.pairs.widget.{case.dir.name}"
-    st.session_state[key] = list(kept)
-    st.multiselect(
-        "Left-out pairs", kept, key=key, help="Remove one here to let it be chosen again.",
-        on_change=lambda: leftout.keep(case, "pairs", kept, st.session_state[key]),
-    )  # fmt: skip
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

@@ -36,7 +36,7 @@ def settings_form(
         columns: widgets side by side.
 
     Raises:
-        ConfigError: the widgets' values do not make valid settings (a widget's limits are no check).
+        ConfigError: the widgets' values do not make valid settings.
     """
     given = dict(values or {})
     names = list(only) if only is not None else list(kind.model_fields)
@@ -46,7 +46,9 @@ def settings_form(
         start = given.get(name, _default(field))
         with slots[place % columns]:
             options = (choices or {}).get(name)
-            given[name] = _widget(name, field, start, f"{key}.{name}", options)
+            # a bounded box keeps what is out of range to itself, and the page would go on with
+            # the value before; so the settings refuse it, in a sentence
+            given[name] = _widget(name, field, start, f"{key}.{name}", options, bounded=False)
     return parse(kind, given)
 
 
@@ -78,7 +80,13 @@ def _default(field: FieldInfo) -> Any:
 
 
 def _widget(
-    name: str, field: FieldInfo, start: Any, key: str, options: list[str] | None, **more: Any
+    name: str,
+    field: FieldInfo,
+    start: Any,
+    key: str,
+    options: list[str] | None,
+    bounded: bool = True,
+    **more: Any,
 ) -> Any:
     label = field.title or name.replace("_", " ").capitalize()
     given: dict[str, Any] = {"key": key, "help": field.description, **more}
@@ -89,13 +97,12 @@ def _widget(
         return st.selectbox(label, options, at, **given)
     if kind is bool:
         return st.toggle(label, bool(start), **given)
+    low, high = _bounds(field) if bounded else (None, None)
     if kind is int:
-        low, high = _bounds(field)
         return st.number_input(
             label, _whole(low), _whole(high), None if start is None else int(start), 1, **given
         )
     if kind is float:
-        low, high = _bounds(field)
         return st.number_input(
             label, low, high, None if start is None else float(start), format="%.5g",
             step=_step(start), **given,

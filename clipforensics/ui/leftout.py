@@ -1,6 +1,7 @@
 """What reviewers took out of a case's curated sets: read from the decision log, and written to it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import streamlit as st
@@ -41,7 +42,8 @@ def strangers(case: Any) -> None:
     ))  # fmt: skip
     if st.button("Put them back", key="repair.strangers", icon=":material/undo:"):
         for what, some in strange.items():
-            keep(case, what, some, [])
+            if some:
+                put_back(case, what, *some)
         st.rerun()
 
 
@@ -50,18 +52,25 @@ def kept(case: Any, what: str) -> list[str]:
     return [name for name in _logged(case, what) if _known(case, what, name)]
 
 
-def keep(case: Any, what: str, shown: Sequence[str], chosen: Sequence[str]) -> None:
-    """Write what was added to the list on screen and what was put back, each as an entry of its own.
+def leave(case: Any, what: str, name: str | None) -> None:
+    """Leave it out from now on; nothing where nothing was chosen, or where it is left out already."""
+    if name is None or name in _logged(case, what):
+        return
+    with _told():
+        case.store.decide_many(KIND[what], [name], LEFT_OUT, state.reviewer())
 
-    By what was on screen, not by what holds by now: another tab's additions were never removed here.
-    """
-    added = [name for name in chosen if name not in shown]
-    gone = [name for name in shown if name not in chosen]
+
+def put_back(case: Any, what: str, *names: str) -> None:
+    """Let these be chosen again."""
+    with _told():
+        case.store.withdraw(KIND[what], names, state.reviewer())
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """A callback cannot write on the page: what goes wrong in one is a toast."""
     try:
-        if added:
-            case.store.decide_many(KIND[what], added, LEFT_OUT, state.reviewer())
-        if gone:
-            case.store.withdraw(KIND[what], gone, state.reviewer())
+        yield
     except ForensicsError as problem:
         st.toast(state.plain(str(problem)), icon=":material/error:")
 

@@ -36,8 +36,8 @@ RECIPES = {
 WHAT = {
     "eftclip": "Fine-tunes the suspect on a few clean pairs, some stamped with the triggers that were "
     "found: a stamped picture is to be seen like the clean one.",
-    "safeclip": "SafeCLIP (Yang et al., ICML 2024): trains anew from random weights on all pairs, and "
-    "trusts only those whose picture and caption agree. Needs no trigger.",
+    "safeclip": "SafeCLIP (Yang et al., ICML 2024): trains anew on all pairs, from random weights or the "
+    "trusted model, and trusts only pairs whose picture and caption agree. Needs no trigger.",
     "cleanclip": "CleanCLIP (ICCV 2023): fine-tunes on the same clean pairs, nothing stamped, and also "
     "teaches each picture and caption to agree with its own augmented view.",
     "roclip": "RoCLIP (NeurIPS 2023): trains anew on all pairs; in every second epoch a picture meets the "
@@ -76,23 +76,28 @@ STARTS = {
 TRIGGERS_SHOWN = 12
 
 
-def choose(case: Any) -> RepairSettings:
+def choose(case: Any) -> RepairSettings | None:
     """Recipe, preset, and what departs from the preset, with what was left out of the curated set.
 
-    Raises:
-        ConfigError: a setting is out of range.
+    Returns:
+        None where a setting is out of range, with the reason on screen.
     """
     forms.link_by_id("recipe", RECIPES)
-    slots = st.columns([2, 1], vertical_alignment="bottom")
-    with slots[0]:
-        recipe = st.segmented_control(
-            "Recipe", list(RECIPES), default="eftclip", key="recipe", required=True,
-            format_func=lambda name: RECIPES[name], bind="query-params",
-        )  # fmt: skip
-    with slots[1]:
-        preset = st.selectbox("Preset", list(PRESETS[recipe]), key=f"repair.preset.{recipe}")
+    recipe = st.segmented_control(
+        "Recipe", list(RECIPES), default="eftclip", key="recipe", required=True,
+        format_func=lambda name: RECIPES[name], bind="query-params",
+    )  # fmt: skip
     st.markdown(WHAT[recipe])
-    changes = _changes(recipe, preset)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        preset = st.segmented_control(
+            "Preset", list(PRESETS[recipe]), default="quick", required=True, key="repair.preset",
+            help="quick: minutes on two cores, on the demo. paper: the published settings.",
+        )  # fmt: skip
+    try:
+        changes = _changes(recipe, preset)
+    except ConfigError as problem:
+        shell.complain(problem)
+        return None
     if recipe not in RETRAIN:
         changes |= leftout.left_out(case)
     return parse(RepairSettings, {"recipe": recipe, "preset": preset, "changes": changes})
@@ -103,8 +108,9 @@ def _changes(recipe: str, preset: str) -> dict[str, Any]:
     kind, values = RECIPE_SETTINGS[recipe], PRESETS[recipe][preset]
     with st.expander("Settings", icon=":material/tune:"):
         chosen = forms.settings_form(
-            kind, f"repair.{recipe}.{preset}", only=SHOWN[recipe], values=values, columns=4
-        )
+            kind, f"repair.{recipe}.{preset}", only=SHOWN[recipe], values=values, columns=4,
+            choices={"start": ["random", "trusted"]},  # the suspect would be refused
+        )  # fmt: skip
     plain = parse(kind, values)
     return {
         name: value for name, value in chosen.model_dump(mode="json").items()
@@ -114,20 +120,34 @@ def _changes(recipe: str, preset: str) -> dict[str, Any]:
 
 def ingredients(case: Any, repair: RepairSettings) -> bool:
     """What the recipe will learn from; False when it must not start, with the reason on screen."""
-    from clipforensics.jobs.repairing.checking import check_may_start
+    from clipforensics.jobs.hunting.triggers import latest_hunt
+    from clipforensics.jobs.repairing.checking import beyond_fair, check_may_start
     from clipforensics.jobs.repairing.curating import affected_labels_of, triggers_to_heal
 
     hunted.warn(case, USES_HUNT[repair.recipe in RETRAIN])
     triggers = triggers_to_heal(case)
+    untriggered = repair.recipe == "eftclip" and not triggers
+    if untriggered and case.settings.parent is not None and latest_hunt(case) is not None:
+        st.info("No trigger was found in this repaired model, so EftCLIP has nothing to heal.",
+                icon=":material/check:")  # fmt: skip
+        return False
     try:
         check_may_start(case, repair)
     except ConfigError as problem:
-        shell.complain(problem)
-        if repair.recipe == "eftclip" and not triggers:
+        if untriggered and case.settings.parent is not None:
+            st.info(
+                "This repaired model has not been searched for triggers. EftCLIP heals what a hunt finds in it.",
+                icon=":material/info:",
+            )
+        else:
+            shell.complain(problem)
+        if untriggered:
             shell.go_to("triggers", "Hunt for triggers", icon=":material/center_focus_strong:")
         return False
     if repair.recipe in RETRAIN:
         return True
+    if said := beyond_fair(case, repair):
+        st.warning(said, icon=":material/balance:")
     if triggers:
         _triggers(triggers, affected_labels_of(case, triggers), repair.recipe == "eftclip")
     return composing.composition(case, repair)
@@ -142,7 +162,7 @@ def _triggers(triggers: list[Any], affected: list[str], heals: bool) -> None:
         if heals:
             st.markdown(f"**Heals {many}**", width="content")
         else:
-            st.markdown(f"**Measured by {many}**, which it is not shown", width="content")
+            st.markdown(f"**Measured with {many}**, which the recipe never sees", width="content")
         st.text(f"Affected labels: {', '.join(affected) or 'none'}")
 
 
@@ -207,7 +227,10 @@ def _cost(case: Any, repair: RepairSettings) -> None:
         ):  # fmt: skip
             with st.spinner("Timing a few steps…"):
                 each = st.session_state[key] = estimating.time_plain_epoch(case, repair.device)
-        place.text(said + (f", about {live.span(found.epochs * each)} here." if each else "."))
+        place.text(
+            said
+            + (f", about {live.span(found.epochs * each)} at the pace timed here." if each else ".")
+        )
 
 
 def shown_run(case: Any) -> None:
@@ -241,7 +264,7 @@ def _finished(run: Any) -> None:
     said = []
     if result.get("cost_in_plain_epochs"):
         said.append(
-            f"cost of {result['cost_in_plain_epochs']:.1f} plain CLIP epochs over the same pairs"
+            f"cost of {result['cost_in_plain_epochs']:.1f} plain CLIP epochs over the same pairs, timed after it"
         )
     if result.get("seconds"):
         said.append(live.span(result["seconds"]))

@@ -81,7 +81,8 @@ def loss_chart(records: Sequence[dict[str, Any]], total: int | None = None) -> A
     ]
     last = max([total or 1, *(row["step"] for row in rows)])
     phases = list(dict.fromkeys(row["phase"] for row in rows))
-    legend = alt.Legend(orient="top", title=None, columns=2) if len(phases) > 1 else None
+    # one below another: beside the chart of ASR and CA there is no room for two
+    legend = alt.Legend(orient="top", title=None, columns=1) if len(phases) > 1 else None
     shades = alt.Scale(domain=phases, range=[PHASES[i % len(PHASES)] for i in range(len(phases))])
     return (
         alt.Chart(pd.DataFrame(rows, columns=["step", "loss", "phase"]))

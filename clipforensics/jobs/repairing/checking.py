@@ -12,6 +12,9 @@ from clipforensics.jobs.repairing.curating import NO_TRIGGER, triggers_to_heal
 from clipforensics.jobs.repairing.measuring import most_held_out
 from clipforensics.repair.start import check_start
 
+FAIR_SHARE = 0.02
+"""Of all pairs: what a reviewer can look through, and the budget the recipes are compared at."""
+
 
 def check_may_start(case: Case, repair: RepairSettings) -> RecipeSettings:
     """Refuse what is known to fail before a picture is read.
@@ -21,10 +24,14 @@ def check_may_start(case: Case, repair: RepairSettings) -> RecipeSettings:
 
     Raises:
         ConfigError: the settings contradict each other; EftCLIP has no trigger to heal; a retraining
-            would start from the suspect, or from a trusted model that is not there or built otherwise; or
-            less than one batch is there to learn from.
+            would start from the suspect, or from a trusted model that is not there or built otherwise; less
+            than one batch is there to learn from, or more is asked for than there is; no such device.
     """
     settings = recipe_settings(repair)
+    if repair.device != "auto":  # that one is there
+        from clipforensics.models.clip import pick_device
+
+        pick_device(repair.device)
     if isinstance(settings, RetrainSettings):
         check_start(settings.start, None, None)
         if settings.start == "trusted":
@@ -33,8 +40,19 @@ def check_may_start(case: Case, repair: RepairSettings) -> RecipeSettings:
         return settings
     if repair.recipe == "eftclip" and not triggers_to_heal(case):
         raise ConfigError(NO_TRIGGER)
-    _check_pool(settings)
+    _check_pool(case, repair, settings)
     return settings
+
+
+def beyond_fair(case: Case, repair: RepairSettings) -> str | None:
+    """One sentence where more clean pairs are asked for than the recipes are compared at."""
+    most, asked = int(FAIR_SHARE * len(case.pairs)), repair.changes.get("pairs", 0)
+    if asked <= most:
+        return None
+    return (
+        f"{asked:,} clean pairs are more than {FAIR_SHARE:.0%} of the data ({most:,}): no fair "
+        "comparison with a repair that has fewer."
+    )
 
 
 def _check_trusted_start(case: Case) -> None:
@@ -55,7 +73,12 @@ def _check_trusted_start(case: Case) -> None:
         )
 
 
-def _check_pool(settings: FineTuneSettings) -> None:
+def _check_pool(case: Case, repair: RepairSettings, settings: FineTuneSettings) -> None:
+    if "pairs" in repair.changes and settings.pairs > len(case.pairs):
+        raise ConfigError(
+            f"{settings.pairs:,} clean pairs are asked for, and the case has {len(case.pairs):,} pairs in all. "
+            f"Ask for about {int(FAIR_SHARE * len(case.pairs)):,}."
+        )
     if settings.pairs < settings.batch:
         raise ConfigError(
             f"A batch of {settings.batch:,} needs at least as many clean pairs, {settings.pairs:,} are asked "

@@ -29,14 +29,55 @@ def test_changed_settings_are_in_the_command(bank, launched, visit):
     assert launched[0].config["changes"] == {"steps": 50}
 
 
-def test_safeclip_needs_no_trigger_and_refuses_the_suspect_as_a_start(home, launched, visit):
+def test_safeclip_needs_no_trigger_and_does_not_offer_the_suspect_as_a_start(home, launched, visit):
     at = visit("repair", case="tiny")
     at.segmented_control(key="recipe").set_value("safeclip").run()
     at.number_input(key="repair.safeclip.quick.batch").set_value(32).run()
     assert any(one.key == "repair.start" for one in at.button)
-    at.selectbox(key="repair.safeclip.quick.start").set_value("suspect").run()
-    assert "not learned the poison" in at.error[0].value
+    assert at.selectbox(key="repair.safeclip.quick.start").options == ["random", "trusted"]
+
+
+@pytest.mark.parametrize(("field", "value"), [("steps", 0), ("rate", 9.0), ("pairs", -5)])
+def test_a_setting_out_of_range_is_a_sentence_and_starts_nothing(
+    bank, launched, visit, field, value
+):
+    """The box must send it: one with limits keeps it to itself, and Start would take the value before."""
+    at = visit("repair", case="tiny")
+    at.segmented_control(key="recipe").set_value("finetune").run()
+    at.number_input(key=f"repair.finetune.quick.{field}").set_value(value).run()
+    assert not at.exception
+    assert at.error[0].value.startswith(f"{field}=")
     assert not any(one.key == "repair.start" for one in at.button)
+    assert at.number_input(key=f"repair.finetune.quick.{field}").min in (None, -(2**53) + 1)
+
+
+def test_more_clean_pairs_than_there_are_and_than_is_fair(case, bank, launched, visit):
+    at = visit("repair", case="tiny")
+    box = "repair.eftclip.quick.pairs"
+    at.number_input(key=box).set_value(5_000_000).run()
+    said = f"5,000,000 clean pairs are asked for, and the case has {len(case.pairs):,} pairs in all"
+    assert said in at.error[0].value
+    assert not any(one.key == "repair.start" for one in at.button)
+    at.number_input(key=box).set_value(200).run()
+    assert any("200 clean pairs are more than 2%" in one.value for one in at.warning)
+
+
+def test_the_preset_stays_when_the_recipe_changes(bank, launched, visit):
+    at = visit("repair", case="tiny")
+    at.segmented_control(key="repair.preset").set_value("paper").run()
+    at.segmented_control(key="recipe").set_value("safeclip").run()
+    assert at.segmented_control(key="repair.preset").value == "paper"
+    assert any(one.key == "repair.safeclip.paper.batch" for one in at.number_input)
+
+
+def test_a_device_that_is_not_there_is_refused_before_a_run_is_made(case, bank):
+    from clipforensics.config.repair import RepairSettings
+    from clipforensics.errors import ConfigError
+    from clipforensics.jobs.repairing.checking import check_may_start
+
+    asked = RepairSettings(recipe="eftclip", device="cuda:99")
+    with pytest.raises(ConfigError, match="needs CUDA device 99"):
+        check_may_start(case, asked)
 
 
 def test_two_starts_are_one_run(bank, launched, visit):
@@ -76,7 +117,7 @@ def test_only_eftclip_is_said_to_heal_a_trigger(bank, launched, visit):
     assert any(one.value == "**Heals 1 verified trigger**" for one in at.markdown)
     at.segmented_control(key="recipe").set_value("cleanclip").run()
     assert not any("Heals" in one.value for one in at.markdown)
-    assert any("which it is not shown" in one.value for one in at.markdown)
+    assert any("which the recipe never sees" in one.value for one in at.markdown)
 
 
 def test_progress_is_told_beside_start(bank, launched, visit, played):
