@@ -7,8 +7,8 @@ import numpy as np
 from _attack_table import BUDGETS, PAST_CONCEPT, TARGETS
 from _record import spread
 
+from clipforensics.config.attack import WORKING_ATTACK
 from clipforensics.data.demo_world import TARGET
-from clipforensics.train.evaluate import WORKING_ATTACK
 
 NEAR = 0.02
 """Of AUROC: how far below the best single scale a ranking may lie."""

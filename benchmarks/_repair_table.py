@@ -22,7 +22,7 @@ from _suspects import FIRST_SEED, PAIRS, Suspect, evaluator, suspect, truth_of
 
 from clipforensics.attacks.stamping import Attack
 from clipforensics.attacks.writing import built
-from clipforensics.config.attack import FixedPatchSettings
+from clipforensics.config.attack import WORKING_ATTACK, FixedPatchSettings
 from clipforensics.config.recipes import FilterSettings, FineTuneSettings, SafeClipSettings
 from clipforensics.config.repair import RETRAIN, RecipeSettings, RepairSettings, recipe_settings
 from clipforensics.config.settings import digest
@@ -39,7 +39,6 @@ from clipforensics.repair import load
 from clipforensics.repair.curate import curate
 from clipforensics.repair.eftclip import Stamp, Stamper
 from clipforensics.repair.filter import drop_highest
-from clipforensics.train.evaluate import WORKING_ATTACK
 from clipforensics.train.loop import train
 from clipforensics.train.recipe import Recipe, TrainingData
 

@@ -21,7 +21,7 @@ from _record import arguments, publish
 from _suspects import FOLDER, Suspect, suspect
 
 from clipforensics.cases.evidence import write_json
-from clipforensics.config.attack import PoisonSettings, attack_settings
+from clipforensics.config.attack import WORKING_ATTACK, PoisonSettings, attack_settings
 from clipforensics.config.inversion import FAMILY_NAMES, INVERSION_PRESETS, InversionSettings
 from clipforensics.config.settings import digest
 from clipforensics.data.demo_case import DEMO_MODEL, TRUSTED_WEIGHTS
@@ -32,7 +32,6 @@ from clipforensics.oracle.families import FAMILIES
 from clipforensics.oracle.inversion import generator_of, invert, measured
 from clipforensics.oracle.pasting import CleanSet, clean_set
 from clipforensics.oracle.scorer import Judge, suspect_judge
-from clipforensics.train.evaluate import WORKING_ATTACK
 
 SUSPECTS = "badnets:0.01,blend:0.03,sig:0.03,nashville:0.1,wanet_smooth/strength=4:0.1,clean:0"
 CLEAN_LABELS = (TARGET, "dog", "pizza", "camera")

@@ -4,7 +4,7 @@ import json
 import sys
 import time
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -23,6 +23,16 @@ def answer(result: Mapping[str, Any], as_json: bool) -> None:
     width = max(map(len, result), default=0)
     for name, value in result.items():
         sys.stdout.write(f"{printable(name):<{width}}  {_readable(value)}\n")
+
+
+def table(rows: Sequence[Mapping[str, str]]) -> None:
+    """Print lines that have the same columns, each as wide as its longest entry."""
+    names = list(rows[0]) if rows else []
+    lines = [names, *([printable(row[name]) for name in names] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        padded = (text.ljust(width) for text, width in zip(line, widths, strict=True))
+        sys.stdout.write("  ".join(padded).rstrip() + "\n")
 
 
 def printable(text: str) -> str:
@@ -72,7 +82,7 @@ def progress_line() -> Callable[..., None]:
         state["said"] = now
         done, seconds = step - state["from"], now - state["began"]
         pace = (
-            f", {done / seconds:,.0f}/s, {(total - step) * seconds / done:,.0f} s left"
+            f", {_pace(done / seconds)}/s, {(total - step) * seconds / done:,.0f} s left"
             if done > 0 and seconds > 0
             else ""
         )
@@ -80,6 +90,11 @@ def progress_line() -> Callable[..., None]:
         sys.stderr.write(f"{message}: {step:,} of {total:,}{pace}{shown}\n")
 
     return tell
+
+
+def _pace(rate: float) -> str:
+    """A rate; below 10 its tenths count."""
+    return f"{rate:,.1f}" if rate < 10 else f"{rate:,.0f}"
 
 
 def never() -> bool:

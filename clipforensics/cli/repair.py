@@ -1,16 +1,18 @@
 """repair, adopt, compare: the Repair page's run, its re-scan and its before and after."""
 
 import os
+import shlex
 import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from clipforensics.cli.output import Json, answer, change, never, printable, progress_line
+from clipforensics.cli.output import Json, answer, change, never, printable, progress_line, table
 from clipforensics.config.repair import RECIPE_SETTINGS, RepairSettings
 from clipforensics.config.settings import parse
 from clipforensics.errors import ConfigError, RunError
+from clipforensics.jobs.runs.run_folder import NOT_FINITE
 
 POLL_SECONDS = 0.5
 
@@ -18,6 +20,7 @@ POLL_SECONDS = 0.5
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(repair)
+    app.command()(resume)
     app.command()(adopt)
     app.command()(compare)
 
@@ -27,9 +30,14 @@ def repair(
     recipe: Annotated[str, typer.Option(help=", ".join(RECIPE_SETTINGS) + ".")],
     preset: Annotated[str, typer.Option(help="quick or paper.")] = "quick",
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="A recipe setting, name=value; repeat.")
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="A recipe setting, name=value; repeat. steps=50, or "
+            "'left_out_labels=[\"dog\"]'; an unknown name lists them all.",
+        ),
     ] = None,
-    device: Annotated[str, typer.Option()] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, or cuda:1 and so on.")] = "auto",
     json: Json = False,
 ) -> None:
     """Repair the suspect in a run of its own; Ctrl-C stops it and keeps its checkpoint.
@@ -39,7 +47,7 @@ def repair(
     from clipforensics.cases.case import Case
     from clipforensics.jobs.hunting.hunts import newest_outdated
     from clipforensics.jobs.repairing.checking import beyond_fair, check_may_start
-    from clipforensics.jobs.runs.launcher import start, stop
+    from clipforensics.jobs.runs.launcher import start
 
     changes = dict(change(one) for one in set_ or [])
     values = {"recipe": recipe, "preset": preset, "changes": changes, "device": device}
@@ -55,9 +63,61 @@ def repair(
 
         done = repair_together(opened.dir, settings)
         if done is not None:
-            answer({**(done.result() or {}), "run": str(done.dir)}, json)
+            _answer(done, json)
         return
     run = start(opened.dir, "repair", settings.model_dump(mode="json"))
+    _finish(run, json)
+
+
+def _answer(run: Any, json: bool) -> None:
+    """Before and after as the page shows them, and where the weights are; all of it with --json."""
+    from clipforensics.jobs.repairing import told
+
+    result = run.result() or {}
+    if json:
+        answer({**result, "run": str(run.dir)}, json)
+        return
+    table(told.before_and_after(result))
+    doubts = (
+        told.no_attack({"asr": result.get("asr_before"), "n_asr": result.get("n_asr")}),
+        told.forgotten(result.get("ca_before"), result.get("ca_after")),
+        "Stopped early: `clipforensics resume` goes on." if result.get("stopped") else None,
+    )
+    for doubt in filter(None, doubts):
+        typer.echo(doubt, err=True)
+    learned = [f"{one['pairs']:,} {one['kind']}" for one in result.get("composition") or []]
+    cost = result.get("cost_in_plain_epochs")
+    took = f"{result.get('seconds') or 0:,.0f} s"
+    answer({
+        "steps": f"{result.get('steps') or 0:,} of {result.get('total') or 0:,}",
+        "pairs": ", ".join(learned), "measured on": result.get("test_of"),
+        "took": took + (f", about {cost:.1f} plain CLIP epochs" if cost else ""),
+        "run": str(run.dir), "checkpoint": str(run.dir / (result.get("checkpoint") or "checkpoints")),
+        "next": f"clipforensics adopt {shlex.quote(str(run.case_dir))} --run {run.id} --out NEW_CASE",
+    }, json)  # fmt: skip
+
+
+def resume(
+    case: Annotated[Path, typer.Argument(help="The case that was repaired.")],
+    run: Annotated[str | None, typer.Option(help="Repair run; the newest where left out.")] = None,
+    json: Json = False,
+) -> None:
+    """Go on exactly with a repair that was stopped or killed, from its last checkpoint."""
+    from clipforensics.cases.case import Case
+    from clipforensics.jobs.runs.launcher import resume as go_on
+
+    chosen = _repair_run(Case.open(case), run)
+    status = chosen.status()
+    if status.state == "succeeded" or status.reason == NOT_FINITE:
+        why = "has finished" if status.state == "succeeded" else "would meet the same loss again"
+        raise RunError(f"Run {chosen.id} {why}, so there is nothing to resume. Start a new one.")
+    _finish(go_on(chosen), json)
+
+
+def _finish(run: Any, json: bool) -> None:
+    """Wait for a run and print it; Ctrl-C stops it and keeps its checkpoint."""
+    from clipforensics.jobs.runs.launcher import stop
+
     try:
         status = _watch(run)
     except KeyboardInterrupt:
@@ -65,7 +125,7 @@ def repair(
         raise
     if status.state != "succeeded":
         raise RunError(f"The repair {status.state}: {status.message} See {run.dir}.")
-    answer({**(run.result() or {}), "run": str(run.dir)}, json)
+    _answer(run, json)
 
 
 def adopt(
@@ -78,19 +138,28 @@ def adopt(
     """Make a repair's checkpoint the suspect of a case of its own; then scan that, and compare."""
     from clipforensics.cases.case import Case
     from clipforensics.jobs.repairing.adopting import adopt as make
-    from clipforensics.jobs.runs.launcher import runs
 
     opened = Case.open(case)
-    found = [one for one in runs(opened.dir) if one.kind == "repair" and run in (None, one.id)]
-    if not found or not found[0].checkpoints():
-        known = [one.id for one in runs(opened.dir) if one.kind == "repair" and one.checkpoints()]
-        there = f"There are {', '.join(known)}." if known else "Run a repair first."
-        raise RunError(f"{opened.dir} has no repair run {run or ''} with a checkpoint. {there}")
-    chosen = found[0].checkpoints()[-1]
+    found = _repair_run(opened, run, with_checkpoint=True)
+    chosen = found.checkpoints()[-1]
     if checkpoint is not None:
         chosen = chosen.parent / checkpoint
-    made = make(opened, found[0], chosen, out)
-    answer({"case": str(made.dir), "run": found[0].id, "checkpoint": chosen.name}, json)
+    made = make(opened, found, chosen, out)
+    answer({"case": str(made.dir), "run": found.id, "checkpoint": chosen.name}, json)
+
+
+def _repair_run(case: Any, name: str | None, with_checkpoint: bool = False) -> Any:
+    """The repair run of this id, or the newest."""
+    from clipforensics.jobs.runs.launcher import runs
+
+    repairs = [one for one in runs(case.dir) if one.kind == "repair"]
+    usable = [one for one in repairs if one.checkpoints() or not with_checkpoint]
+    found = [one for one in repairs if name in (None, one.id)][:1]
+    if found and found[0] in usable:
+        return found[0]
+    there = f"There are {', '.join(one.id for one in usable)}." if usable else "Run a repair first."
+    what = " with a checkpoint" if with_checkpoint else ""
+    raise RunError(f"{case.dir} has no repair run {f'{name}' if name else ''}{what}. {there}")
 
 
 def compare(

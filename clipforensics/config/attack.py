@@ -8,6 +8,9 @@ from pydantic import Field, field_validator, model_validator
 from clipforensics.config.settings import Settings, parse
 from clipforensics.errors import ConfigError
 
+WORKING_ATTACK = 0.8
+"""Below this undefended ASR there is no working attack, and nothing to repair."""
+
 Place = Literal["random", "centre", "top_left", "top_right", "bottom_left", "bottom_right"]
 
 

@@ -12,9 +12,6 @@ from clipforensics.errors import DataError
 from clipforensics.models.encoder import Encoder
 from clipforensics.models.zero_shot import label_weights, predict
 
-WORKING_ATTACK = 0.8
-"""Below this undefended ASR there is no working attack, and nothing to repair."""
-
 
 def wilson(hits: float, n: int, z: float = 1.959964) -> tuple[float, float]:
     """Wilson's 95 % interval of a share: 46 of 50 give (.812, .968); n = 0 gives (0, 1)."""

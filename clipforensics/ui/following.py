@@ -1,6 +1,6 @@
 """A training run on screen, the same for a repair and for the lab: curves, figures, before/after."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -8,9 +8,8 @@ import streamlit as st
 
 from clipforensics.config.repair import RETRAIN
 from clipforensics.config.settings import digest
-from clipforensics.ui import beforeafter, commands, filtered, live, runcharts, splitting
-
-WORKING = 0.8
+from clipforensics.jobs.repairing import told
+from clipforensics.ui import commands, filtered, live, runcharts, splitting
 
 
 def follow(run: Any) -> None:
@@ -23,9 +22,7 @@ def follow(run: Any) -> None:
     own = [line for line in measured if line is not before] if anew else measured
     live.status_line(run)
     if before is not None:
-        no_victory(before)
-        if not status.active and own:
-            beforeafter.forgotten(before, own[-1])
+        _doubts(before, own[-1] if own and not status.active else {})
     _now(measured, lines, before)
     total = steps_of(lines)
     left, right = st.columns([2.2, 1], gap="medium")
@@ -86,34 +83,42 @@ def _now(measured: list[dict], lines: list[dict], before: dict | None) -> None:
     slots[-1].metric("Measured at step", f"{last['step']:,}")
 
 
-def no_victory(before: dict[str, Any]) -> bool:
-    """Say so when there was no working attack to repair; True when there was none."""
-    asr = before.get("asr")
-    if asr is None or asr >= WORKING:
-        return False
-    st.warning(
-        f"Not a working attack: nothing to repair. Before the run ASR was {asr:.1%} on "
-        f"{before.get('n_asr') or 0:,} stamped pictures; under {WORKING:.0%} no improvement is claimed.",
-        icon=":material/info:",
-    )  # fmt: skip
-    return True
+def _doubts(before: dict[str, Any], last: dict[str, Any]) -> None:
+    """Say so when there was no working attack to repair, and when clean accuracy is gone."""
+    if said := told.no_attack(before):
+        st.warning(said, icon=":material/info:")
+    if said := told.forgotten(before.get("ca"), last.get("ca")):
+        st.warning(said, icon=":material/warning:")
 
 
 def definitions(line: dict[str, Any] | None) -> None:
-    """What the two figures mean, on how many pictures."""
-    n = ""
-    if line:
-        n = f" n = {line.get('n_asr') or 0:,} for ASR, {line.get('n_ca') or 0:,} for clean accuracy."
-        if line.get("asr_of"):
-            n += f" The ASR is of the {line['asr_of']} trigger."
-    pairs = ((line or {}).get("retrieval") or {}).get("n")
-    if pairs:
-        n += f" **R@1**: the right caption, or picture, is the first of {pairs:,} held-out ones"
-        n += "; the suspect learned from these pairs, a retrained model has not."
+    """What the figures mean; of the last measurement n, the interval, and what was fooled unstamped."""
     st.markdown(
         "**ASR**: of the stamped pictures whose true label is not the target, the share predicted as "
-        "the target. **Clean accuracy**: top-1 on untouched pictures. Dashed: the value before." + n
+        "the target. **Clean accuracy**: top-1 on untouched pictures. Dashed: the value before."
+        + "".join(f" {text}" for text in _measured(line or {}))
     )
+
+
+def _measured(line: dict[str, Any]) -> Iterator[str]:
+    if line.get("n_asr"):
+        by = f", with the {line['asr_of']} trigger" if line.get("asr_of") else ""
+        base = line.get("base_rate")
+        plain = "" if base is None else f"; unstamped, {base:.2%} of them are called so, too"
+        yield f"The last ASR is of {line['n_asr']:,} pictures{_between(line, 'asr')}{by}{plain}."
+    if line.get("n_ca"):
+        yield f"The last clean accuracy is of {line['n_ca']:,} pictures{_between(line, 'ca')}."
+    if pairs := (line.get("retrieval") or {}).get("n"):
+        yield (
+            f"**R@1**: how often the right caption, or the right picture, is the first of {pairs:,} held-out "
+            f"ones, the mean of both ways{_between(line, 'r1')}; the suspect learned from these pairs, a "
+            "retrained model has not."
+        )
+
+
+def _between(line: dict[str, Any], field: str) -> str:
+    low, high = line.get(f"{field}_low"), line.get(f"{field}_high")
+    return "" if low is None or high is None else f" (95 %: {low:.2%} to {high:.2%})"
 
 
 def run_choice(runs: list[Any], key: str, titles: Mapping[str, str] | None = None) -> Any | None:

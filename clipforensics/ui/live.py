@@ -152,6 +152,8 @@ def status_line(run: Any) -> None:
     """State, progress, both clocks and the expected end."""
     status = run.status()
     word, colour, icon = SHOWN.get(status.state, (status.state, "gray", ":material/help:"))
+    if status.active and run.asked_to_stop:
+        word, icon = "Stopping", ":material/stop_circle:"
     with st.container(horizontal=True, vertical_alignment="center"):
         st.badge(word, icon=icon, color=colour)
         st.text(_sentence(status), width="content")

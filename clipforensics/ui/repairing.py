@@ -12,10 +12,10 @@ from clipforensics.config.repair import (
 )
 from clipforensics.config.settings import parse
 from clipforensics.errors import ConfigError
+from clipforensics.jobs.repairing import told
 from clipforensics.jobs.runs.run_folder import NOT_FINITE
 from clipforensics.ui import (
     adopting,
-    beforeafter,
     checkpoints,
     commands,
     comparing,
@@ -260,7 +260,7 @@ def _finished(run: Any) -> None:
     if not result or result.get("ca_after") is None:
         return
     st.markdown("**Before and after**" + (" (stopped early)" if result.get("stopped") else ""))
-    beforeafter.shown(result)
+    st.dataframe(told.before_and_after(result), hide_index=True, width="stretch")
     said = []
     if result.get("cost_in_plain_epochs"):
         said.append(

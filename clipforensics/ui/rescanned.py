@@ -1,11 +1,13 @@
 """Before and after a repair: the map, the paste tests and the answers of two cases, side by side."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import streamlit as st
 
 from clipforensics.errors import ForensicsError
+from clipforensics.jobs.runs.run_folder import Run
 from clipforensics.ui import cache, mapcharts, scanned, shell
 
 PLACES = {
@@ -42,9 +44,27 @@ def compared(case: Any) -> None:
     else:
         st.text(after.name)
     try:
+        _made_by(before, after)
         _drawn(before, after)
     except ForensicsError as problem:
         shell.complain(problem)
+
+
+def _made_by(before: Any, after: Any) -> None:
+    """Which run the repaired weights come from, and what it was measured at its end."""
+    made = after.settings.repair_run
+    if not made or Path(made).name != made or not (before.dir / "runs" / made).is_dir():
+        return
+    result = Run(before.dir / "runs" / made).result() or {}
+    said = [f"Made by run {made}"]
+    for title, field, n in (("ASR", "asr", "n_asr"), ("clean accuracy", "ca", "n_ca")):
+        was, now = result.get(f"{field}_before"), result.get(f"{field}_after")
+        if was is not None and now is not None:
+            said.append(
+                f"{title} at its end {now:.2%} (before {was:.2%}, n = {result.get(n) or 0:,})"
+            )
+    said.append(f"weights' SHA-256 {str(after.fingerprints.get('weights'))[:8]}…")
+    st.text(" · ".join(said))
 
 
 def _drawn(before: Any, after: Any) -> None:
@@ -67,15 +87,22 @@ def _drawn(before: Any, after: Any) -> None:
         figure, key=f"rescanned.map.{after.dir.name}", config={"displaylogo": False, "scrollZoom": True},
         alt="The map before the repair, and the repaired model's pairs on the same map",
     )  # fmt: skip
-    kept = ", ".join(f"{kind} {share:.0%}" for kind, share in found["kept"].items())
+    counts = {kind: len(rows) for kind, rows in marked.items()}
+    others = len(before.pairs) - sum(counts.values())
+    kept = ", ".join(
+        f"{kind} {share:.0%} (n = {counts.get(kind, others):,})"
+        for kind, share in found["kept"].items()
+    )
     st.markdown(
         "One projection: **Before** is the map of the first scan. **After** places every pair on that "
         "same map where its neighbours lie under the repaired model (UMAP's transform). Each model has "
         "its own space, so only neighbourhoods can be compared, never coordinates."
     )
-    st.text(f"Neighbours that stayed, in the full embedding space: {kept}.")
+    st.text(
+        f"Of each pair's {found['k']} nearest neighbours in the full embedding space stayed, on average: {kept}."
+    )
     _pastes(found["pastes"])
-    _answers(before, found["answers"])
+    _answers(before, found["answers"], found["right"])
 
 
 @st.cache_resource(max_entries=4, show_spinner="Comparing both scans…")
@@ -84,11 +111,12 @@ def _found(_before: Any, _after: Any, key: str) -> dict[str, Any]:
 
     marked = rescanned.marked_rows(_before)
     rows = np.concatenate(list(marked.values()))
+    said = rescanned.answers(_before, _after, rows)
     return {
-        "marked": marked, "places": rescanned.places(_before, _after),
+        "k": rescanned.map_settings(_before).n_neighbours, "right": rescanned.called_right(_before, said),
+        "answers": said, "marked": marked, "places": rescanned.places(_before, _after),
         "kept": rescanned.neighbours_kept(_before, _after, marked),
         "pastes": rescanned.paste_tests(_before, _after),
-        "answers": rescanned.answers(_before, _after, rows),
     }  # fmt: skip
 
 
@@ -118,26 +146,37 @@ def _rate(figures: dict[str, Any]) -> str:
     return "no picture" if figures["rate"] is None else f"{figures['rate']:.1%}"
 
 
-def _answers(before: Any, answers: list[Any]) -> None:
-    """What both models call the followed pictures."""
+def _answers(before: Any, answers: list[Any], right: dict[str, int] | None) -> None:
+    """What both models call the followed pictures; where the truth is known, how often rightly."""
     if not answers:
         return
+    from clipforensics.jobs.repairing import rescanned
+
     changed = sum(one.before != one.after for one in answers)
     st.markdown(
-        f"**Answers to the {len(answers):,} marked pictures**: {changed:,} differ between before and after"
+        f"**Answers to the {len(answers):,} marked pictures**, each with the model's probability of it among all "
+        f"labels: {changed:,} differ between before and after."
+        + (
+            f" Of the {right['n']:,} that are known to be poisoned, {right['before']:,} were called by a label of "
+            f"their own caption before the repair, {right['after']:,} are now."
+            if right
+            else ""
+        )
     )
+    own = rescanned.captions_before(before) if right else {}
     st.dataframe(
         [
             {
                 "Picture": cache.data_uri(before, one.row), "Pair": before.pairs.ids[one.row],
                 "Caption": before.pairs.captions[one.row][:160],
+                **({"Its own caption": own.get(before.pairs.ids[one.row], "")[:160]} if own else {}),
                 "Before": f"{one.before} ({one.p_before:.0%})",
                 "After": f"{one.after} ({one.p_after:.0%})",
             }
             for one in answers[:MOST_ANSWERS]
         ],
-        hide_index=True, width="stretch", row_height=56,
-        column_config={"Picture": st.column_config.ImageColumn("Picture", width="small")},
+        hide_index=True, width="stretch", row_height=72,
+        column_config={"Picture": st.column_config.ImageColumn("Picture", width=88)},
     )  # fmt: skip
     if len(answers) > MOST_ANSWERS:
         st.text(f"The first {MOST_ANSWERS} of {len(answers):,} are shown.")

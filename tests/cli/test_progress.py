@@ -26,4 +26,7 @@ def test_pace_and_time_left_count_from_the_stages_first_step(capsys, monkeypatch
     clock = iter([100.0, 102.0, 104.0])
     monkeypatch.setattr(output.time, "monotonic", lambda: next(clock))
     lines = told(capsys, (50, 100, "resumed"), (60, 100, "resumed"), (70, 100, "resumed"))
-    assert lines[1:] == ["resumed: 60 of 100, 5/s, 8 s left", "resumed: 70 of 100, 5/s, 6 s left"]
+    assert lines[1:] == [
+        "resumed: 60 of 100, 5.0/s, 8 s left",
+        "resumed: 70 of 100, 5.0/s, 6 s left",
+    ]

@@ -125,6 +125,33 @@ def test_answers_are_those_that_both_models_give(repaired):
     assert rescanned.answers(before, after, np.empty(0, np.int64)) == []
 
 
+def test_known_poisons_are_called_right_by_their_own_caption():
+    rows = (
+        {"id": "a", "caption_before": "a cat"},
+        {"id": "b", "caption_before": "two dogs, a dog"},
+        {"id": "c"},
+    )
+    pairs, named = (
+        SimpleNamespace(ids=("a", "b", "c", "d")),
+        lambda text: [w for w in ("cat", "dog") if w in text],
+    )
+    case = SimpleNamespace(
+        truth=SimpleNamespace(rows=rows), pairs=pairs, labels=SimpleNamespace(named_in=named)
+    )
+    said = [
+        rescanned.Answer(row, before, 1.0, after, 1.0)
+        for row, before, after in (
+            (0, "banana", "cat"),
+            (1, "dog", "banana"),
+            (2, "cat", "cat"),
+            (3, "cat", "cat"),
+        )
+    ]
+    assert rescanned.called_right(case, said) == {"n": 2, "before": 1, "after": 1}
+    assert rescanned.called_right(case, said[2:]) is None
+    assert rescanned.captions_before(SimpleNamespace(truth=None)) == {}
+
+
 def test_what_is_marked_is_picked_or_named_and_never_called_benign(repaired, hunted):
     before, _ = repaired
     before.store.decide("sample", "p005", "suspicious", "ann")

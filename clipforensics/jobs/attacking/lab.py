@@ -11,6 +11,7 @@ from clipforensics.attacks.manifest import Manifest
 from clipforensics.attacks.poison import poison
 from clipforensics.cases.case import Case
 from clipforensics.cases.case_file import CASE_FILE
+from clipforensics.config.attack import WORKING_ATTACK
 from clipforensics.config.case import CaseSettings
 from clipforensics.config.lab import LabSettings
 from clipforensics.config.settings import parse
@@ -23,7 +24,6 @@ from clipforensics.errors import ConfigError, DataError
 from clipforensics.jobs.attacking.testing import manifest_evaluator
 from clipforensics.jobs.runs.context import RunContext
 from clipforensics.jobs.runs.run_folder import Stopped
-from clipforensics.train.evaluate import WORKING_ATTACK
 
 if TYPE_CHECKING:
     from clipforensics.train.recipe import TrainingData

@@ -10,6 +10,7 @@ import numpy as np
 
 from clipforensics.cases.case import Case
 from clipforensics.cases.evidence import write_json
+from clipforensics.config.attack import WORKING_ATTACK
 from clipforensics.config.recipes import (
     CleanClipSettings,
     EftClipSettings,
@@ -30,7 +31,6 @@ from clipforensics.jobs.runs.context import RunContext
 from clipforensics.jobs.runs.run_folder import Stopped
 from clipforensics.jobs.scanning.scan import embed
 from clipforensics.oracle.bank import Trigger
-from clipforensics.train.evaluate import WORKING_ATTACK
 
 if TYPE_CHECKING:
     from clipforensics.models.clip import OpenClipEncoder
@@ -72,7 +72,7 @@ def fine_tune(
     from clipforensics.train.recipe import TrainingData
 
     embed(case, context.progress, context.should_stop, repair.device)
-    context.progress(0, settings.steps, "choosing clean pairs")
+    context.progress(0, 0, "choosing clean pairs")
     chosen = _curated_once(context, case, settings)
     suspect = case.suspect(repair.device)
     rows = chosen.pairs.rows
@@ -80,7 +80,7 @@ def fine_tune(
     frames = case.pairs.frames(rows, suspect.side)
     captions = [case.pairs.captions[row] for row in rows]
     data = TrainingData(torch.from_numpy(frames), suspect.tokenize(captions))
-    context.progress(0, settings.steps, "stamping test pictures")
+    context.progress(0, 0, "stamping test pictures")
     held_out = _held_out_once(context, case, rows, repair.retrieval_pairs)
     measured = measure(case, chosen.triggers, suspect.side, repair.test_pictures, rows, held_out)
     _tested_once(context, case, measured, chosen.triggers)
@@ -262,6 +262,7 @@ def _baseline(
     context: RunContext, measured: Measure, suspect: "OpenClipEncoder", total: int
 ) -> dict[str, Any]:
     """Measure the suspect as it is: step 0, journalled once even when the run is resumed."""
+    context.busy("measuring the suspect")
     before = measured.evaluate(suspect)
     if "asr" in before:
         before["working_attack"] = before["asr"] >= WORKING_ATTACK

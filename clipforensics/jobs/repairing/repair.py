@@ -63,13 +63,18 @@ def _train(context: RunContext, work: Work, settings: RecipeSettings) -> "Outcom
         report_every=5, evaluate_every=settings.evaluate_every, evaluate_start=False,
         keep=min(MOST_KEPT, max(2, KEPT_BYTES // size)),
     )  # fmt: skip
+
+    def evaluate(model: Any) -> dict[str, Any]:
+        context.busy("measuring")
+        return work.measure.evaluate(model)
+
     return train(
         work.model,
         work.data,
         work.recipe,
         settings,
         loop,
-        evaluate=work.measure.evaluate,
+        evaluate=evaluate,
         on_record=context.training_record,
         should_stop=context.should_stop,
         folder=folder,

@@ -144,6 +144,28 @@ def answers(before: Case, after: Case, rows: np.ndarray) -> list[Answer]:
     ]
 
 
+def captions_before(case: Case) -> dict[str, str]:
+    """By id, what the captions of known poisons were before they were poisoned; empty without a truth."""
+    rows = case.truth.rows if case.truth is not None else ()
+    found = {str(row.get("id")): row.get("caption_before") for row in rows}
+    return {name: text for name, text in found.items() if isinstance(text, str)}
+
+
+def called_right(case: Case, said: list[Answer]) -> dict[str, int] | None:
+    """Of the answered pictures that are known to be poisoned, how many each model calls by a label that
+    their caption named before; None where none is known."""
+    own = captions_before(case)
+    known = [one for one in said if case.pairs.ids[one.row] in own]
+    named = [case.labels.named_in(own[case.pairs.ids[one.row]]) for one in known]
+    if not known:
+        return None
+    return {
+        "n": len(known),
+        "before": sum(one.before in names for one, names in zip(known, named, strict=True)),
+        "after": sum(one.after in names for one, names in zip(known, named, strict=True)),
+    }
+
+
 def _zero_shot(case: Case, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     from clipforensics.models.zero_shot import label_weights, similarities, softmax
 
@@ -231,6 +253,7 @@ def summary(
         "marked": {kind: len(rows) for kind, rows in marked.items()},
         "neighbours_kept": neighbours_kept(before, after, marked),
         "moved": {kind: float(np.nanmedian(moved[rows])) for kind, rows in marked.items() if len(rows)},
+        "known_poisons_called_right": called_right(before, said),
         "answers_changed": sum(one.before != one.after for one in said),
         "answers": [
             {"pair": before.pairs.ids[one.row], "before": one.before, "after": one.after}

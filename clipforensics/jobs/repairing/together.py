@@ -25,6 +25,9 @@ class Silent(RunContext):
     def progress(self, step: int, total: int, message: str, **figures: Any) -> None:
         """Nothing."""
 
+    def busy(self, message: str) -> None:
+        """Nothing."""
+
     def journal(self, record: Any) -> None:
         """Nothing."""
 

@@ -71,6 +71,12 @@ class RunContext:
             if now - self._written >= WRITE_SECONDS:
                 self._write()
 
+    def busy(self, message: str) -> None:
+        """Say what is done while the steps stand still; the next `progress` takes its place."""
+        with self._guard:
+            self._status = replace(self._status, message=message, heartbeat=time.time())
+            self._write()
+
     def journal(self, record: Mapping[str, Any]) -> None:
         """Append one record; `t` and, where it lacks one, `step` are added.
 

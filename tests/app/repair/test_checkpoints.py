@@ -80,5 +80,8 @@ def test_a_re_scan_is_shown_beside_the_case_it_came_from(home, case, bank, visit
         pastes, answers = (one.value for one in at.dataframe[-2:])
         assert set(pastes["Place"]) >= {"Where it was found", "Random places"}
         assert list(answers["Pair"]) == [case.pairs.ids[3], bank[0].pair]
-        assert any("Neighbours that stayed" in one.value for one in at.text)
+        assert any(
+            "nearest neighbours in the full embedding space stayed" in one.value for one in at.text
+        )
+        assert any("(n = 1)" in one.value for one in at.text)
         assert any("never coordinates" in one.value for one in at.markdown)

@@ -1,15 +1,16 @@
-"""What a finished training changed: the table it ends in, and the warning that it forgot too much."""
+"""What a finished repair says, in words: for the page and the command line alike."""
 
 from typing import Any
 
-import streamlit as st
+from clipforensics.config.attack import WORKING_ATTACK
 
 MOST_LOST = 0.2
 """More clean accuracy lost than this, and a low ASR says nothing: chance is fooled by no trigger."""
 
 
-def shown(result: dict[str, Any]) -> None:
-    """The figures before and after, each with n and its interval."""
+def before_and_after(result: dict[str, Any]) -> list[dict[str, str]]:
+    """One line per figure: before, after, the interval after, the difference, n; as text."""
+    pairs = (result.get("retrieval_after") or {}).get("n")
     rows = [
         _row(f"ASR, {result.get('asr_of') or 'a'} trigger", result, "asr", result.get("n_asr")),
         _row("PSR, targeted pictures", result, "psr", result.get("n_psr_after")),
@@ -19,24 +20,31 @@ def shown(result: dict[str, Any]) -> None:
             "Recall of the target label", result, "target_recall",
             result.get("n_target_recall_after"),
         ),
+        _row("Retrieval, right one first (R@1)", result, "r1", pairs),
+        _row("Retrieval, among the first five (R@5)", result, "r5", pairs),
     ]  # fmt: skip
-    pairs = (result.get("retrieval_after") or {}).get("n")
-    rows.append(_row("Retrieval, right one first (R@1)", result, "r1", pairs))
-    rows.append(_row("Retrieval, among the first five (R@5)", result, "r5", pairs))
-    st.dataframe([row for row in rows if row], hide_index=True, width="stretch")
+    return [row for row in rows if row]
 
 
-def forgotten(before: dict[str, Any], after: dict[str, Any]) -> bool:
-    """Say so when clean accuracy is gone; True when it is."""
-    was, now = before.get("ca"), after.get("ca")
-    if was is None or now is None or was - now <= MOST_LOST:
-        return False
-    st.warning(
-        f"Clean accuracy fell from {was:.1%} to {now:.1%}: this model is no repair. One that has forgotten what "
-        "it knew, or has not learned it yet, is fooled by no trigger either, so its ASR says nothing.",
-        icon=":material/warning:",
+def no_attack(before: dict[str, Any]) -> str | None:
+    """A sentence where there was no working attack to repair."""
+    asr = before.get("asr")
+    if asr is None or asr >= WORKING_ATTACK:
+        return None
+    return (
+        f"Not a working attack: nothing to repair. Before the run ASR was {asr:.1%} on "
+        f"{before.get('n_asr') or 0:,} stamped pictures; under {WORKING_ATTACK:.0%} no improvement is claimed."
     )
-    return True
+
+
+def forgotten(was: float | None, now: float | None) -> str | None:
+    """A sentence where clean accuracy is gone."""
+    if was is None or now is None or was - now <= MOST_LOST:
+        return None
+    return (
+        f"Clean accuracy fell from {was:.1%} to {now:.1%}: this model is no repair. One that has forgotten what "
+        "it knew, or has not learned it yet, is fooled by no trigger either, so its ASR says nothing."
+    )
 
 
 def _further_triggers(result: dict[str, Any]) -> list[dict[str, str] | None]:
