@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from clipforensics.config.attack import PoisonSettings
+from clipforensics.config.device import Device
 from clipforensics.config.settings import Settings
 from clipforensics.config.train import TrainSettings
 
@@ -27,7 +28,4 @@ class LabSettings(Settings):
     workers: int | None = Field(
         default=None, ge=1, title="Processes", description="that write pictures; empty: one a core"
     )
-    device: str = Field(
-        default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", title="Device",
-        description="auto takes CUDA when there is one",
-    )  # fmt: skip
+    device: Device = "auto"

@@ -29,7 +29,7 @@ class FineTuneSettings(OptimizerSettings):
         default=0.2,
         ge=0,
         lt=1,
-        title="Target pairs",
+        title="Target share",
         description="share of clean pairs that really show an affected label; never stamped",
     )
     left_out_pairs: tuple[str, ...] = Field(
@@ -76,8 +76,12 @@ class EftClipSettings(FineTuneSettings):
         title="Stamped share",
         description="of each batch; more of it costs clean accuracy",
     )
-    size_low: float = Field(default=0.8, gt=0, le=1, title="Smallest trigger size", description="x")
-    size_high: float = Field(default=1.4, ge=1, le=4, title="Largest trigger size", description="x")
+    size_low: float = Field(
+        default=0.8, gt=0, le=1, title="Smallest trigger size", description="times that found"
+    )
+    size_high: float = Field(
+        default=1.4, ge=1, le=4, title="Largest trigger size", description="times that found"
+    )
 
     @model_validator(mode="after")
     def _one_loss(self) -> "EftClipSettings":

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from clipforensics.config.device import Device
 from clipforensics.config.recipes import (
     CleanClipSettings,
     EftClipSettings,
@@ -95,10 +96,7 @@ class RepairSettings(Settings):
     measure_cost: bool = Field(
         default=True, title="Measure cost", description="time a few plain CLIP steps afterwards"
     )
-    device: str = Field(
-        default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", title="Device",
-        description="auto takes CUDA when there is one",
-    )  # fmt: skip
+    device: Device = "auto"
 
 
 def recipe_settings(repair: RepairSettings) -> RecipeSettings:

@@ -8,6 +8,7 @@ from clipforensics.config.detect import (
     MapSettings,
     ReferenceSettings,
 )
+from clipforensics.config.device import Device
 from clipforensics.config.settings import Settings
 
 
@@ -23,10 +24,7 @@ class ScanSettings(Settings):
     density: DensitySettings = Field(default=DensitySettings(), title="Density")
     reference: ReferenceSettings = Field(default=ReferenceSettings(), title="Reference sets")
     map: MapSettings = Field(default=MapSettings(), title="Map")
-    device: str = Field(
-        default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", title="Device",
-        description="auto takes CUDA when there is one",
-    )  # fmt: skip
+    device: Device = "auto"
 
     @field_validator("detectors")
     @classmethod
@@ -50,7 +48,4 @@ class CleanSettings(Settings):
     detector: CaseDetectorName = Field(default="combined", title="Detector")
     density: DensitySettings = Field(default=DensitySettings(), title="Density")
     reference: ReferenceSettings = Field(default=ReferenceSettings(), title="Reference sets")
-    device: str = Field(
-        default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", title="Device",
-        description="auto takes CUDA when there is one",
-    )  # fmt: skip
+    device: Device = "auto"

@@ -52,5 +52,7 @@ def _sentence(kind: type[Settings], complaint: Any) -> str:
     where = ".".join(str(part) for part in complaint["loc"]) or kind.__name__
     if complaint["type"] == "extra_forbidden":
         return f"Unknown setting {where}; known are {', '.join(kind.model_fields)}."
+    if complaint["type"] in ("tuple_type", "list_type"):
+        return f'{where}={complaint.get("input")!r}: input should be a list, such as [1, 2] or ["a", "b"].'
     message = complaint["msg"].removeprefix("Value error, ")
     return f"{where}={complaint.get('input')!r}: {message[0].lower()}{message[1:]}."

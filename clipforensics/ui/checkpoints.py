@@ -48,6 +48,11 @@ def choice(run: Any, model: str) -> None:
         )
     with st.expander("Load it with open_clip", icon=":material/code:"):
         st.code(loading(chosen, model), language="python", wrap_lines=True)
+        if model.endswith(".json"):
+            st.caption(
+                f"open_clip knows a configuration by its file's name, so keep it: {Path(model).name}. For downloads, "
+                "name the places where you put them."
+            )
 
 
 def loading(checkpoint: Path, model: str) -> str:

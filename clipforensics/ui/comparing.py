@@ -81,9 +81,11 @@ def _columns() -> dict[str, Any]:
     """Figures as numbers, so that a click on a heading sorts them, and as narrow as they can be."""
     number = st.column_config.NumberColumn
     return {
-        "Run": st.column_config.TextColumn(width=190),
+        "Run": st.column_config.TextColumn(width=226),
         "Settings": st.column_config.TextColumn(width=130),
-        **{name: number(format="%.2f %%", width=74) for name in SHARES},
+        **{
+            name: number(format="%.2f %%", width=98 if "found" in name else 74) for name in SHARES
+        },
         **{f"{name}, 95 %": st.column_config.TextColumn(width=104) for name in ("ASR", "CA", "PSR")},
         **{f"n {name}": number(format="localized", width=62) for name in ("ASR", "CA", "PSR")},
         "R@1 change": number(format="%+.2f", width=88, help="Percentage points, on the run's own held-out pairs"),

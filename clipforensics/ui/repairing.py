@@ -56,8 +56,8 @@ SHOWN = {
         "pairs", "target_share", "stamped_share", "batch", "steps", "rate", "anchor_weight", "clip_weight",
         "size_low", "size_high", "evaluate_every", "seed", "hold_norms",
     ),
-    "finetune": ("steps", "pairs", "batch", "rate", "evaluate_every", "seed"),
-    "cleanclip": ("steps", "pairs", "batch", "rate", "in_modal_weight", "views", "evaluate_every", "seed"),
+    "finetune": ("steps", "pairs", "target_share", "batch", "rate", "evaluate_every", "seed"),
+    "cleanclip": ("steps", "pairs", "target_share", "batch", "rate", "in_modal_weight", "views", "evaluate_every", "seed"),
     "roclip": ("start", "epochs", "batch", "rate", "pool", "pool_every", "evaluate_every", "seed"),
     "filter": (
         "start", "drop_share", "detector", "epochs", "batch", "rate", "evaluate_every", "seed", "at_random",
