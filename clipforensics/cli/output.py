@@ -12,6 +12,8 @@ import typer
 
 from clipforensics.errors import ConfigError
 
+STILL_SECONDS = 30.0
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
 
@@ -65,21 +67,23 @@ def change(text: str) -> tuple[str, Any]:
 def progress_line() -> Callable[..., None]:
     """A progress callback (step, total, message) that says rate and time left, once a second.
 
-    A stage whose length is unknown (a total of 0) is named once.
+    A stage whose length is unknown (a total of 0) is named once, and one that stands still only every
+    half minute.
     """
-    state = {"message": "", "began": 0.0, "from": 0, "said": 0.0}
+    state = {"message": "", "began": 0.0, "from": 0, "said": float("-inf"), "step": -1}
 
     def tell(step: int, total: int, message: str = "", **figures: Any) -> None:
         now, is_new = time.monotonic(), message != state["message"]
         if is_new or step < state["from"]:
-            state.update({"message": message, "began": now, "from": step, "said": 0.0})
+            state.update({"message": message, "began": now, "from": step, "said": float("-inf")})
         if not total and not figures:
             if is_new:
                 sys.stderr.write(f"{message}\n")
             return
-        if now - state["said"] < 1 and step < total:
+        still = step == state["step"] and not figures
+        if now - state["said"] < (STILL_SECONDS if still else 1 if step < total else 0):
             return
-        state["said"] = now
+        state.update({"said": now, "step": step})
         done, seconds = step - state["from"], now - state["began"]
         pace = (
             f", {_pace(done / seconds)}/s, {(total - step) * seconds / done:,.0f} s left"

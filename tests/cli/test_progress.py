@@ -22,6 +22,16 @@ def test_a_stage_says_its_first_step_and_its_end_at_once(capsys):
     assert last.startswith("scored: 1,200 of 1,200, ")
 
 
+def test_a_stage_that_stands_still_is_not_repeated_every_second(capsys, monkeypatch):
+    clock = iter([100.0, 102.0, 104.0, 131.0, 133.0])
+    monkeypatch.setattr(output.time, "monotonic", lambda: next(clock))
+    steps = (5, 5, 5, 5, 6)
+    lines = told(capsys, *[(step, 12, "measuring") for step in steps])
+    assert [line.split(",")[0] for line in lines] == [
+        "measuring: 5 of 12", "measuring: 5 of 12", "measuring: 6 of 12",
+    ]  # fmt: skip
+
+
 def test_pace_and_time_left_count_from_the_stages_first_step(capsys, monkeypatch):
     clock = iter([100.0, 102.0, 104.0])
     monkeypatch.setattr(output.time, "monotonic", lambda: next(clock))
