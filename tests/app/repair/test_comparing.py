@@ -38,7 +38,7 @@ def test_two_runs_are_compared(two_runs):
 
 
 def test_a_run_that_was_stopped_says_so_in_the_table(played):
-    from clipforensics.ui.comparing import row
+    from clipforensics.ui.runtable import row
 
     config = {"recipe": "finetune", "preset": "paper", "changes": {"left_out_pairs": ["a"] * 2000}}
     made = row("Plain", config, {**played.RESULT, "stopped": True, "steps": 207, "total": 1216})
@@ -47,7 +47,7 @@ def test_a_run_that_was_stopped_says_so_in_the_table(played):
 
 
 def test_targeted_pictures_have_their_rate_with_n_and_interval(played):
-    from clipforensics.ui.comparing import row
+    from clipforensics.ui.runtable import row
 
     config = {"recipe": "finetune", "preset": "quick"}
     assert not [name for name in row("Plain", config, played.RESULT) if "PSR" in name]
