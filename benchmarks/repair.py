@@ -127,14 +127,20 @@ def run_before(case: Case, recipe: str) -> dict[str, Any] | None:
 
 
 def default_run(case: Case, recipe: str, hunt: str | None = None) -> Run | None:
-    """The newest finished run of the recipe as it is by default now, with this hunt or with any."""
-    asked = recipe_settings(RepairSettings.model_validate({"recipe": recipe}))
+    """The newest finished run of the recipe as it is by default now, measured on as many pictures and
+    pairs, with this hunt or with any."""
+    default = RepairSettings.model_validate({"recipe": recipe})
+    asked, tested = recipe_settings(default), ("test_pictures", "retrieval_pairs")
     for run in launcher.runs(case.dir):
         if run.kind != "repair" or run.status().state != "succeeded":
             continue
         made = run.result() or {}
         alike = made.get("recipe") == recipe and made.get("settings") == asked.model_dump(
             mode="json"
+        )
+        alike &= all(
+            run.config.get(name, getattr(default, name)) == getattr(default, name)
+            for name in tested
         )
         if alike and hunt in (None, made.get("hunt")):
             return run
