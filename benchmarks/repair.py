@@ -8,8 +8,9 @@ without `--case` the demo case is made in `build/demo`, and kept.
 
 The other table is recipes against attacks over `--seeds` suspects each, with the undefended row: equal
 clean budget and steps where a recipe fine-tunes, equal epochs where it trains anew. Each that fine-tunes
-is tried at its own rate and at `--rates`. There EftCLIP is given the planted trigger. It takes hours on two cores: the cells that `--records` keeps are printed,
-and `--part attacks` measures those that it lacks. Ctrl-C ends the measuring; what is there is printed.
+is tried at its own rate and at `--rates`. There EftCLIP is given the planted trigger. It takes hours on
+two cores: the cells that `--records` keeps are printed, and `--part attacks` measures those that it
+lacks. Ctrl-C ends the measuring; what is there is printed.
 """
 
 import json

@@ -81,7 +81,6 @@ def _answer(run: Any, json: bool) -> None:
     doubts = (
         told.no_attack({"asr": result.get("asr_before"), "n_asr": result.get("n_asr")}),
         told.forgotten(result.get("ca_before"), result.get("ca_after")),
-        "Stopped early: `clipforensics resume` goes on." if result.get("stopped") else None,
     )
     for doubt in filter(None, doubts):
         typer.echo(doubt, err=True)

@@ -43,8 +43,9 @@ class Checkpoints:
     def clear_unfinished(self) -> None:
         """Remove what a process that was killed while it saved has left; none may be saving now."""
         for folder in (self.folder, self._resume):
-            for left in folder.glob(".*.safetensors.*"):
-                left.unlink()
+            for kind in ("safetensors", "json"):
+                for left in folder.glob(f".*.{kind}.*"):
+                    left.unlink()
 
     def save_weights(self, step: int, weights: dict[str, torch.Tensor]) -> Path:
         """Write one checkpoint, then remove all but the newest."""

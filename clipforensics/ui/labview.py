@@ -103,7 +103,7 @@ def _size(poison: dict[str, Any], suggested: str) -> LabSettings:
     values: dict[str, Any] = {}
     for slot, field in zip(slots[1:], ("pairs", "test_pictures"), strict=False):
         with slot:
-            values[field] = forms.widget(LabSettings, field, key=f"lab.{field}")
+            values[field] = forms.widget(LabSettings, field, key=f"lab.{field}", bounded=False)
     with slots[3]:
         epochs = st.number_input("Epochs", 1, 1000, 16, 1, key="lab.epochs")
     return parse(LabSettings, {

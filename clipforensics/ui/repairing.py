@@ -88,11 +88,10 @@ def choose(case: Any) -> RepairSettings | None:
         format_func=lambda name: RECIPES[name], bind="query-params",
     )  # fmt: skip
     st.markdown(WHAT[recipe])
-    with st.container(horizontal=True, vertical_alignment="center"):
-        preset = st.segmented_control(
-            "Preset", list(PRESETS[recipe]), default="quick", required=True, key="repair.preset",
-            help="quick: minutes on two cores, on the demo. paper: the published settings.",
-        )  # fmt: skip
+    preset = st.segmented_control(
+        "Preset", list(PRESETS[recipe]), default="quick", required=True, key="repair.preset",
+        help="quick: minutes on two cores, on the demo. paper: the published settings.",
+    )  # fmt: skip
     try:
         changes = _changes(recipe, preset)
     except ConfigError as problem:
@@ -128,8 +127,10 @@ def ingredients(case: Any, repair: RepairSettings) -> bool:
     triggers = triggers_to_heal(case)
     untriggered = repair.recipe == "eftclip" and not triggers
     if untriggered and case.settings.parent is not None and latest_hunt(case) is not None:
-        st.info("No trigger was found in this repaired model, so EftCLIP has nothing to heal.",
-                icon=":material/check:")  # fmt: skip
+        st.info(
+            "The newest hunt over this repaired model leaves EftCLIP no trigger to heal. That does not prove "
+            "that there is none.", icon=":material/info:",
+        )  # fmt: skip
         return False
     try:
         check_may_start(case, repair)

@@ -87,19 +87,17 @@ def _drawn(before: Any, after: Any) -> None:
         figure, key=f"rescanned.map.{after.dir.name}", config={"displaylogo": False, "scrollZoom": True},
         alt="The map before the repair, and the repaired model's pairs on the same map",
     )  # fmt: skip
-    counts = {kind: len(rows) for kind, rows in marked.items()}
-    others = len(before.pairs) - sum(counts.values())
     kept = ", ".join(
-        f"{kind} {share:.0%} (n = {counts.get(kind, others):,})"
-        for kind, share in found["kept"].items()
+        f"{kind} {one['share']:.0%} (n = {one['n']:,})" for kind, one in found["kept"].items()
     )
+    k = next(iter(found["kept"].values()))["k"] if found["kept"] else 0
     st.markdown(
         "One projection: **Before** is the map of the first scan. **After** places every pair on that "
         "same map where its neighbours lie under the repaired model (UMAP's transform). Each model has "
         "its own space, so only neighbourhoods can be compared, never coordinates."
     )
     st.text(
-        f"Of each pair's {found['k']} nearest neighbours in the full embedding space stayed, on average: {kept}."
+        f"Of each pair's {k} nearest neighbours in the full embedding space stayed, on average: {kept}."
     )
     _pastes(found["pastes"])
     _answers(before, found["answers"], found["right"])
@@ -113,7 +111,7 @@ def _found(_before: Any, _after: Any, key: str) -> dict[str, Any]:
     rows = np.concatenate(list(marked.values()))
     said = rescanned.answers(_before, _after, rows)
     return {
-        "k": rescanned.map_settings(_before).n_neighbours, "right": rescanned.called_right(_before, said),
+        "right": rescanned.called_right(_before, said),
         "answers": said, "marked": marked, "places": rescanned.places(_before, _after),
         "kept": rescanned.neighbours_kept(_before, _after, marked),
         "pastes": rescanned.paste_tests(_before, _after),

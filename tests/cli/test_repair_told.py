@@ -80,7 +80,6 @@ def test_a_program_reads_all_of_it(ended, capsys):
     [
         ({"asr_before": 0.3}, "Not a working attack"),
         ({"ca_after": 0.5}, "fell from 99.0% to 50.0%"),
-        ({"stopped": True}, "Stopped early"),
     ],
 )
 def test_what_makes_a_low_asr_mean_nothing_is_said(ended, capsys, more, words):

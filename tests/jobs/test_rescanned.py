@@ -107,11 +107,15 @@ def test_neighbours_kept_equals_counting_them_one_by_one(repaired, tmp_path):
     one, two = scan.graph(before, k)[1], scan.graph(after, k)[1]
     shares = [len(set(a) & set(b)) / k for a, b in zip(one, two, strict=True)]
     found = rescanned.neighbours_kept(before, after, marked)
-    assert found["picked"] == pytest.approx((shares[3] + shares[5]) / 2)
+    assert found["picked"] == {"share": pytest.approx((shares[3] + shares[5]) / 2), "n": 2, "k": k}
     others = [share for row, share in enumerate(shares) if row not in (3, 5)]
-    assert found["all others"] == pytest.approx(np.mean(others))
+    assert found["all others"] == {
+        "share": pytest.approx(np.mean(others)),
+        "n": len(others),
+        "k": k,
+    }
     same = adopted(before, tmp_path / "same", seed=0)  # a repair that changed nothing
-    assert rescanned.neighbours_kept(before, same, {}) == {"all others": 1.0}
+    assert rescanned.neighbours_kept(before, same, {})["all others"]["share"] == 1
 
 
 def test_answers_are_those_that_both_models_give(repaired):

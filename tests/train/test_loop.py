@@ -107,7 +107,12 @@ def test_weights_that_a_killed_process_had_not_written_yet_are_written_by_the_ne
 def test_what_a_process_that_was_killed_while_it_saved_has_left_is_removed(tmp_path):
     count = iter(range(100))
     run(tmp_path, should_stop=lambda: next(count) >= 6)
-    left = [tmp_path / ".step-000009.safetensors.x1", tmp_path / "resume" / ".last.safetensors.x2"]
+    names = (
+        ".step-000009.safetensors.x1",
+        "resume/.last-000009.safetensors.x2",
+        "resume/.last.json.x3",
+    )
+    left = [tmp_path / name for name in names]
     kept = {path for path in tmp_path.rglob("*") if path.is_file()}
     for path in left:
         path.write_bytes(b"half")

@@ -104,11 +104,14 @@ def places(
     return old, np.load(folder / "places.npy", allow_pickle=False)
 
 
-def neighbours_kept(before: Case, after: Case, marked: dict[str, np.ndarray]) -> dict[str, float]:
-    """Share of a row's neighbours that stay its neighbours, on average: no map is read.
+def neighbours_kept(
+    before: Case, after: Case, marked: dict[str, np.ndarray]
+) -> dict[str, dict[str, Any]]:
+    """Share of a row's `k` neighbours that stay its neighbours, on average: no map is read.
 
     Returns:
-        by group of `marked` that has rows, and for "all others".
+        by group of `marked` that has rows, and for "all others": `share`, `n` rows whose picture could
+        be read, `k`.
     """
     k, rows = map_settings(before).n_neighbours, scored_rows(after)
     one, two = (np.asarray(graph(case, k)[1]) for case in (before, after))
@@ -124,8 +127,11 @@ def neighbours_kept(before: Case, after: Case, marked: dict[str, np.ndarray]) ->
         **{kind: share[chosen] for kind, chosen in marked.items()},
         "all others": share[others],
     }
+    read = {kind: part[np.isfinite(part)] for kind, part in groups.items()}
     return {
-        kind: float(np.nanmean(part)) for kind, part in groups.items() if np.isfinite(part).any()
+        kind: {"share": float(part.mean()), "n": len(part), "k": k}
+        for kind, part in read.items()
+        if len(part)
     }
 
 
