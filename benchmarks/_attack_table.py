@@ -32,8 +32,10 @@ from clipforensics.jobs.scanning.scoring import scale_settings
 from clipforensics.jobs.scanning.suspects import suspected_labels
 from clipforensics.repair.split import fit_mixture
 
-ATTACKS = ("badnets", "badnets_corner", "badnets_redrawn", "clean_label", "blend", "sig", "nashville",
-           "wanet", "mt_s", "mt_m", "tdpa")  # fmt: skip
+ATTACKS = ("badnets", "badnets_corner", "badnets_centre", "badnets_redrawn", "clean_label", "blend",
+           "blend_redrawn", "sig", "sig_additive", "nashville", "wanet", "wanet_smooth",
+           "mt_s", "mt_m", "tdpa")  # fmt: skip
+PLACES = {"badnets_corner": "bottom_right", "badnets_centre": "centre"}
 RATES = (0.003, 0.01, 0.03)
 WITHIN_CONCEPT = {"clean_label": (0.001, 0.003, 0.005)}
 """Clean-label stamps pairs that name the target already, some 350 of 10,000: 3, 9 and 14 % of them."""
@@ -55,8 +57,8 @@ def poisoning(attack: str, rate: float) -> PoisonSettings | None:
     if attack == "clean":
         return None
     kind, values = attack, {}
-    if attack == "badnets_corner":
-        kind, values = "badnets", {"place": "bottom_right"}
+    if attack in PLACES:
+        kind, values = "badnets", {"place": PLACES[attack]}
     if attack == "tdpa":
         values = {"wrong_label": "target"}
     more = TARGETS if attack == "mt_m" else ()

@@ -12,6 +12,8 @@ from pydantic.fields import FieldInfo
 from streamlit.errors import StreamlitAPIException
 
 from clipforensics.config.settings import Settings, parse
+from clipforensics.errors import ConfigError
+from clipforensics.ui import shell
 
 S = TypeVar("S", bound=Settings)
 
@@ -46,16 +48,28 @@ def settings_form(
         start = given.get(name, _default(field))
         with slots[place % columns]:
             options = (choices or {}).get(name)
-            # a bounded box keeps what is out of range to itself, and the page would go on with
-            # the value before; so the settings refuse it, in a sentence
-            given[name] = _widget(name, field, start, f"{key}.{name}", options, bounded=False)
+            given[name] = _widget(name, field, start, f"{key}.{name}", options)
     return parse(kind, given)
 
 
 def widget(kind: type[Settings], name: str, key: str, start: Any = None, **more: Any) -> Any:
-    """The widget of one field, at `start` or its default; for pages that lay a form out themselves."""
+    """The widget of one field, at `start` or its default; for pages that lay a form out themselves.
+
+    A bounded number box keeps what is out of range to itself, and the page would go on with the
+    value before. So boxes have no bounds and the settings refuse, in a sentence; `bounded=True` is
+    for a box that a link can fill, where Streamlit drops what is out of range.
+    """
     field = kind.model_fields[name]
     return _widget(name, field, _default(field) if start is None else start, key, None, **more)
+
+
+def refusal(kind: type[Settings], values: Mapping[str, Any]) -> str | None:
+    """Why these values are no settings, in a sentence that is on screen already; None where they are."""
+    try:
+        parse(kind, values)
+    except ConfigError as problem:
+        shell.complain(problem)
+        return str(problem)
 
 
 def link_by_id(key: str, titles: Mapping[str, str]) -> None:
@@ -85,7 +99,7 @@ def _widget(
     start: Any,
     key: str,
     options: list[str] | None,
-    bounded: bool = True,
+    bounded: bool = False,
     **more: Any,
 ) -> Any:
     label = field.title or name.replace("_", " ").capitalize()

@@ -35,7 +35,12 @@ def launch(case: Any) -> Any | None:
             top = forms.widget(HuntSettings, "top", key="hunt.top", start=asked.top, width=200)
             fast = forms.widget(HuntSettings, "fast", key="hunt.fast", start=asked.fast)
             config = {"top": top, "fast": fast}
-            live.start_button("Hunt for triggers", case.dir, "triggers", config, "hunt.start")
+            place = st.container()
+        refused = forms.refusal(HuntSettings, config)
+        with place:
+            live.start_button(
+                "Hunt for triggers", case.dir, "triggers", config, "hunt.start", refused
+            )
         if run is None:
             st.markdown(
                 "Inspects the most suspicious pictures and pastes what it finds on clean ones."

@@ -15,6 +15,7 @@ from clipforensics.config.attack import (
 )
 from clipforensics.config.lab import LabSettings
 from clipforensics.config.settings import parse
+from clipforensics.config.train import TrainSettings
 from clipforensics.data.demo_case import DEMO_MODEL
 from clipforensics.data.demo_world import TARGET, labels
 from clipforensics.ui import checkpoints, following, forms, live, state
@@ -41,7 +42,7 @@ def choose() -> LabSettings:
     slots = st.columns(3)
     with slots[0]:
         rate = st.number_input(
-            "Poison rate (%)", 0.001, 50.0, PoisonSettings().rate * 100, 0.05, format="%.3f",
+            "Poison rate (%)", None, None, PoisonSettings().rate * 100, 0.05, format="%.3f",
             key="lab.rate", help="poisoned pairs / all pairs",
         )  # fmt: skip
     with slots[1]:
@@ -103,9 +104,9 @@ def _size(poison: dict[str, Any], suggested: str) -> LabSettings:
     values: dict[str, Any] = {}
     for slot, field in zip(slots[1:], ("pairs", "test_pictures"), strict=False):
         with slot:
-            values[field] = forms.widget(LabSettings, field, key=f"lab.{field}", bounded=False)
+            values[field] = forms.widget(LabSettings, field, key=f"lab.{field}")
     with slots[3]:
-        epochs = st.number_input("Epochs", 1, 1000, 16, 1, key="lab.epochs")
+        epochs = forms.widget(TrainSettings, "epochs", key="lab.epochs", start=16)
     return parse(LabSettings, {
         "name": name.strip(), "poison": poison, "training": {"epochs": epochs}, **values,
     })  # fmt: skip

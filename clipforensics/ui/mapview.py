@@ -64,7 +64,7 @@ def _number(slot: Any, start: Any, name: str, read: bool) -> Any:
     with slot:
         return forms.widget(
             type(start), name, key=name, start=getattr(start, name), bind="query-params",
-            disabled=not read,
+            disabled=not read, bounded=True,
         )  # fmt: skip
 
 

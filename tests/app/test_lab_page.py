@@ -147,3 +147,20 @@ def test_a_finished_experiment_opens_as_a_case(home, launched, visit):
     button.click().run()
     assert not at.exception
     assert at.title[0].value == "Case"
+
+
+@pytest.mark.parametrize(
+    ("box", "value", "said"),
+    [
+        ("rate", 150.0, "poison.rate=1.5"),
+        ("rate", 0.0, "poison.rate=0"),
+        ("seed", -1, "poison.seed=-1"),
+        ("epochs", 0, "training.epochs=0"),
+    ],
+)
+def test_a_number_out_of_range_is_refused_and_nothing_can_start(home, visit, box, value, said):
+    at = visit("lab")
+    at.number_input(key=f"lab.{box}").set_value(value).run()
+    assert not at.exception
+    assert any(said in one.value for one in at.error)
+    assert "lab.start" not in [one.key for one in at.button]

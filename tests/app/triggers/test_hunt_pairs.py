@@ -169,3 +169,17 @@ def test_choosing_from_the_list_forgets_the_typed_id(case, visit, monkeypatch):
     box.set_value(other).run()
     assert not at.exception
     assert (at.query_params["pair"], at.text_input(key="inspect.id").value) == (other, "")
+
+
+@pytest.mark.parametrize(
+    ("box", "start"), [("hunt.top", "hunt.start"), ("invert.controls", "invert.start")]
+)
+def test_a_number_out_of_range_is_refused_and_start_is_grey(case, launched, visit, box, start):
+    at = visit("triggers", case="tiny")
+    if box == "invert.controls":
+        at.multiselect(key="invert.labels").set_value([case.labels.names[0]]).run()
+    assert not at.button(key=start).disabled
+    at.number_input(key=box).set_value(-3).run()
+    assert not at.exception
+    assert any(f"{box.split('.')[1]}=-3" in one.value for one in at.error)
+    assert at.button(key=start).disabled
