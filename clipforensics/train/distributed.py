@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -18,6 +19,10 @@ from torch import Tensor, nn
 from torch import distributed as group
 
 from clipforensics.errors import ConfigError
+
+PATIENCE = timedelta(days=1)
+"""The others may wait so long for the first, which waits for its devices' turn; when one process
+ends by a fault, `torchrun` ends all at once."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +62,18 @@ def joined(device: str) -> Iterator[str]:
     if own == "cuda":
         own = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
         torch.cuda.set_device(own)
-    group.init_process_group("nccl" if own.startswith("cuda") else "gloo")
+    group.init_process_group("nccl" if own.startswith("cuda") else "gloo", timeout=PATIENCE)
     try:
         yield own
     finally:
         group.destroy_process_group()
+
+
+def devices_here(own: str) -> list[str]:
+    """Devices of all processes that `torchrun` started on this machine; `own` is this one's."""
+    if not own.startswith("cuda"):
+        return [own]
+    return [f"cuda:{rank}" for rank in range(int(os.environ.get("LOCAL_WORLD_SIZE", "1")))]
 
 
 def own_share(batch: int) -> int:

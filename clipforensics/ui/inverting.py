@@ -64,7 +64,9 @@ def _launch(case: Any) -> Any | None:
             refused = forms.refusal(InversionSettings, config)
             if refused is None:
                 st.text(_cost(case, len(labels) + controls, families, preset))
-            live.start_button("Invert triggers", case.dir, "invert", config, "invert.start", refused)
+            live.start_button(
+                "Invert triggers", case.dir, "invert", config, "invert.start", refused
+            )
         else:
             st.text("Choose at least one label and one family.")
         if run is not None:

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from clipforensics.jobs.runs import launcher, runner
+from clipforensics.jobs.runs import devices, launcher
 from clipforensics.jobs.scanning import embedding, scan
 
 TOY = """
@@ -82,7 +82,7 @@ def toys(tmp_path, monkeypatch):
 def locks(tmp_path, monkeypatch):
     """Device locks of this test alone."""
     monkeypatch.setenv("CLIPFORENSICS_LOCKS", str(tmp_path / "locks"))
-    return runner.lock_folder()
+    return devices.lock_folder()
 
 
 @pytest.fixture

@@ -67,7 +67,7 @@ def test_an_equal_config_gives_the_running_run_and_another_does_not(toys, until)
 CLICK = """
 import sys
 from pathlib import Path
-from clipforensics.jobs.runs import launcher
+from clipforensics.jobs.runs import launcher, runner
 launcher.RUNNER = (sys.executable, sys.argv[2])
 launcher.KINDS["patient"] = "toy:patient"
 print("ready", flush=True)
@@ -348,10 +348,4 @@ def test_a_resumed_run_keeps_the_seconds_it_has_worked(toys, monkeypatch):
     run.write_status(lost)
     assert launcher.resume(run).status().earlier == 65
     assert RunContext(run).earlier == 65
-
-
-@pytest.mark.parametrize(
-    ("asked", "lock"), [("cuda", "cuda:0"), ("cuda:1", "cuda:1"), ("cpu", "cpu")]
-)
-def test_one_device_has_one_lock(asked, lock):
-    assert runner._device_of({"device": asked}) == lock
+    run.write_status(lost)  # a queued run without a process would be waited for

@@ -43,7 +43,8 @@ def repair_together(case_dir: Path, settings: RepairSettings) -> Run | None:
 
     Args:
         case_dir: the case.
-        settings: each process takes the CUDA device of its local rank, else the CPU.
+        settings: each process takes the CUDA device of its local rank, else the CPU; the first
+            waits for all of its machine's. Those of other machines have no lock.
 
     Returns:
         The finished run in the first process, None in the others.
@@ -52,7 +53,7 @@ def repair_together(case_dir: Path, settings: RepairSettings) -> Run | None:
         RunError: the run ended otherwise; `torchrun` then ends the other processes.
         ForensicsError: as `repair.run`, in a process that only helps.
     """
-    from clipforensics.train.distributed import joined, same_text, world
+    from clipforensics.train.distributed import devices_here, joined, same_text, world
 
     with joined(settings.device) as own:
         first = world().rank == 0
@@ -65,7 +66,7 @@ def repair_together(case_dir: Path, settings: RepairSettings) -> Run | None:
         if not first:
             repair.run(context)
             return None
-        end = runner.play(context)
+        end = runner.play(context, devices_here(own))
     if end["state"] != "succeeded":
         raise RunError(f"The repair {end['state']}: {end['message']} See {run.dir}.")
     return run

@@ -26,6 +26,7 @@ from clipforensics.errors import RunError
 
 ACTIVE = ("queued", "running")
 FINAL = ("succeeded", "failed", "cancelled")
+STOPPED = "stopped on request"
 NOT_FINITE = "not finite"
 """Why a run failed that would fail alike if it were resumed."""
 LOG_BYTES_PER_LINE = 2_000

@@ -9,23 +9,18 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from clipforensics.cases.evidence import write_json
 from clipforensics.cases.provenance import code_revision, versions
 from clipforensics.errors import ConfigError, ForensicsError, NotFinite, RunError
 from clipforensics.jobs.runs.context import RunContext, _plain
+from clipforensics.jobs.runs.devices import device_of, turn
 from clipforensics.jobs.runs.kinds import KINDS, RESUMED, another
 from clipforensics.jobs.runs.launcher import is_alive
-from clipforensics.jobs.runs.run_folder import NOT_FINITE, Run, Stopped
-
-POLL_SECONDS = 0.5
-STOPPED = "stopped on request"
+from clipforensics.jobs.runs.run_folder import NOT_FINITE, STOPPED, Run, Stopped
 
 
 class Terminated(BaseException):
@@ -63,12 +58,17 @@ def _check_may_start(run: Run) -> None:
         raise RunError(f"{run.dir} is being run already, by process {process[0]}. Watch it there.")
 
 
-def play(context: RunContext) -> dict[str, str]:
-    """Do a run's work in this process, with heartbeat and device lock; its end is in the folder, too."""
+def play(context: RunContext, devices: Sequence[str] = ()) -> dict[str, str]:
+    """Do a run's work in this process, with heartbeat and device lock; its end is in the folder, too.
+
+    Args:
+        context: of the run.
+        devices: held while it works; by default the one that its settings ask for.
+    """
     signal.signal(signal.SIGTERM, _terminate)
     threading.Thread(target=context.beat, daemon=True, name="heartbeat").start()
     try:
-        end = _guarded(context)
+        end = _guarded(context, devices)
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the end is being written
         context.end_beat()
@@ -76,10 +76,10 @@ def play(context: RunContext) -> dict[str, str]:
     return end
 
 
-def _guarded(context: RunContext) -> dict[str, str]:
+def _guarded(context: RunContext, devices: Sequence[str]) -> dict[str, str]:
     """Do the work and put whatever happens into one state and one sentence."""
     try:
-        return _work(context)
+        return _work(context, devices)
     except Stopped as end:
         return {"state": "cancelled", "message": str(end)}
     except (Terminated, KeyboardInterrupt):
@@ -93,10 +93,10 @@ def _guarded(context: RunContext) -> dict[str, str]:
         return {"state": "failed", "message": _sentence(problem)}
 
 
-def _work(context: RunContext) -> dict[str, str]:
+def _work(context: RunContext, devices: Sequence[str]) -> dict[str, str]:
     context.update(message="starting")
-    device = _device_of(context.config)
-    with _device_turn(device, context):
+    device = device_of(context.config)
+    with turn(devices or [device], context):
         context.update(state="running", started=time.time(), message="loading")
         write_json(context.run.dir / "env.json", _environment(context, device))
         job = _job_of(context.run.kind)
@@ -113,67 +113,6 @@ def _job_of(kind: str) -> Callable[[RunContext], Any]:
         raise ConfigError(f"No job is called {kind!r}; there are {', '.join(KINDS)}.")
     module, _, name = KINDS[kind].partition(":")
     return getattr(importlib.import_module(module), name)
-
-
-def _device_of(config: dict[str, Any]) -> str:
-    asked = str(config.get("device", "auto"))
-    if asked == "auto":
-        from clipforensics.models.clip import pick_device
-
-        asked = pick_device(asked)
-    return "cuda:0" if asked == "cuda" else asked  # one device has one lock
-
-
-@contextmanager
-def _device_turn(device: str, context: RunContext) -> Iterator[None]:
-    """One run a device at a time; the system frees the lock even when the process is killed."""
-    folder = lock_folder()
-    name = "".join(letter if letter.isalnum() else "-" for letter in device)
-    lock, holder = FileLock(folder / f"{name}.lock"), folder / f"{name}.holder"
-    said = ""
-    while True:
-        try:
-            lock.acquire(timeout=POLL_SECONDS)
-            break
-        except Timeout:
-            if context.should_stop():
-                raise Stopped(STOPPED) from None
-            message = f"waiting for the {device}, which {_holder(holder)} holds"
-            if message != said:
-                context.update(message=message)
-                said = message
-    try:
-        holder.write_text(str(context.run.dir), encoding="utf-8")
-        yield
-    finally:
-        lock.release()
-
-
-def lock_folder() -> Path:
-    """Where this user's device locks lie: CLIPFORENSICS_LOCKS, else the user's cache folder.
-
-    Raises:
-        RunError: the folder cannot be made.
-    """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = Path(os.environ.get("CLIPFORENSICS_LOCKS") or cache / "clipforensics" / "locks")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as problem:
-        raise RunError(
-            f"No folder for device locks at {folder}: {problem.strerror}. "
-            "Set CLIPFORENSICS_LOCKS to a folder you may write."
-        ) from None
-    return folder
-
-
-def _holder(path: Path) -> str:
-    """Which run holds the device: its id, and of which case."""
-    try:
-        run = Run(Path(path.read_text(encoding="utf-8").strip() or "."))
-    except OSError:
-        return "another run"
-    return f"run {run.id} of the case {run.case_dir.name}" if run.id else "another run"
 
 
 def _environment(context: RunContext, device: str) -> dict[str, Any]:
