@@ -132,12 +132,8 @@ def swapped(
 
     They are made after training: what a suspect would have learned from them is not measured.
     """
-    rng = np.random.default_rng(seed)
-    for share in SWAPPED:
-        mistaken = np.flatnonzero((rng.random(len(x)) < share) & ~truth)
-        given = captions.copy()
-        given[mistaken] = captions[rng.permutation(mistaken)]
-        far = disagreement(x, given)
+    for share, order in mistaken(truth, seed):
+        far = disagreement(x, captions[order])
         on = Footings.of(outlying, far)
         ways = {
             "combined": combined(outlying, far, on),
@@ -145,6 +141,16 @@ def swapped(
             "clip": far,
         }
         yield f"{share:g}", {name: kept(evaluate(one, truth)) for name, one in ways.items()}
+
+
+def mistaken(truth: np.ndarray, seed: int) -> Iterator[tuple[float, np.ndarray]]:
+    """Whose caption each pair has when a share of the clean ones have each other's: share, int64 [n]."""
+    rng = np.random.default_rng(seed)
+    for share in SWAPPED:
+        rows = np.flatnonzero((rng.random(len(truth)) < share) & ~truth)
+        order = np.arange(len(truth))
+        order[rows] = rng.permutation(rows)
+        yield share, order
 
 
 def kept(found: dict[str, Any]) -> dict[str, float]:

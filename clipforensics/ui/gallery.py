@@ -12,7 +12,9 @@ PER_PAGE = 24
 COLUMNS = 6
 
 
-def gallery(case: Any, rows: np.ndarray, ranking: Any, key: str) -> None:
+def gallery(
+    case: Any, rows: np.ndarray, ranking: Any, key: str, reason: str = "map", near: bool = True
+) -> None:
     """A page of pairs, in the order given, with pagination in the URL.
 
     Args:
@@ -20,6 +22,8 @@ def gallery(case: Any, rows: np.ndarray, ranking: Any, key: str) -> None:
         rows: int64 [m].
         ranking: scores and percentile ranks.
         key: name of the page number in the URL.
+        reason: where a pick comes from, for the log.
+        near: whether the page can show a pair's neighbours.
     """
     pages = max(1, -(-len(rows) // PER_PAGE))
     if pages > 1:
@@ -31,7 +35,7 @@ def gallery(case: Any, rows: np.ndarray, ranking: Any, key: str) -> None:
     for start in range(0, len(shown), COLUMNS):
         for slot, row in zip(st.columns(COLUMNS), shown[start : start + COLUMNS], strict=False):
             with slot:
-                _card(case, int(row), ranking, verdicts, key)
+                _card(case, int(row), ranking, verdicts, key, reason, near)
 
 
 def strip(
@@ -78,7 +82,9 @@ def top_share(rank: float, scored: int) -> str:
     return f"{share:.2g} %" if share < 10 else f"{share:.0f} %"
 
 
-def _card(case: Any, row: int, ranking: Any, verdicts: dict[str, Any], key: str) -> None:
+def _card(
+    case: Any, row: int, ranking: Any, verdicts: dict[str, Any], key: str, reason: str, near: bool
+) -> None:
     name = case.pairs.ids[row]
     with st.container(border=True, gap="xxsmall"):
         picture(case, row)
@@ -86,11 +92,12 @@ def _card(case: Any, row: int, ranking: Any, verdicts: dict[str, Any], key: str)
         st.caption(score_text(ranking, row))
         held = verdicts.get(name)
         with st.container(horizontal=True, gap="xxsmall"):
-            picks.pick_button(case, "sample", name, held, key, "map")
-            st.button(
-                "", icon=":material/hub:", key=f"{key}.near.{name}", help="Show its neighbours",
-                on_click=_show_near, args=(name,), type="tertiary",
-            )  # fmt: skip
+            picks.pick_button(case, "sample", name, held, key, reason)
+            if near:
+                st.button(
+                    "", icon=":material/hub:", key=f"{key}.near.{name}", help="Show its neighbours",
+                    on_click=_show_near, args=(name,), type="tertiary",
+                )  # fmt: skip
             st.button(
                 "", icon=":material/center_focus_strong:", key=f"{key}.inspect.{name}",
                 help="Inspect on the Triggers page", type="tertiary",

@@ -8,7 +8,7 @@ import streamlit as st
 
 from clipforensics.errors import ForensicsError
 from clipforensics.jobs.runs.run_folder import Run
-from clipforensics.ui import cache, mapcharts, scanned, shell
+from clipforensics.ui import cache, mapcharts, scanned, scoredrop, shell
 
 PLACES = {
     "found": "Where it was found", "random": "Random places", "top_left": "Top left",
@@ -45,7 +45,7 @@ def compared(case: Any) -> None:
         st.text(after.name)
     try:
         _made_by(before, after)
-        _drawn(before, after)
+        _drawn(case, before, after)
     except ForensicsError as problem:
         shell.complain(problem)
 
@@ -67,7 +67,7 @@ def _made_by(before: Any, after: Any) -> None:
     st.text(" · ".join(said))
 
 
-def _drawn(before: Any, after: Any) -> None:
+def _drawn(case: Any, before: Any, after: Any) -> None:
     key = f"{cache.version(before)} {cache.version(after)}"
     found = _found(before, after, key)
     marked = found["marked"]
@@ -101,13 +101,14 @@ def _drawn(before: Any, after: Any) -> None:
     )
     _pastes(found["pastes"])
     _answers(before, found["answers"], found["right"])
+    scoredrop.shown(case, found["drop"], found["labels"])
 
 
 @st.cache_resource(max_entries=4, show_spinner="Comparing both scans…")
 def _found(_before: Any, _after: Any, key: str) -> dict[str, Any]:
-    from clipforensics.jobs.repairing import rescanned
+    from clipforensics.jobs.repairing import rescanned, score_drop
 
-    marked = rescanned.marked_rows(_before)
+    marked, drop = rescanned.marked_rows(_before), score_drop.score_drop(_before, _after)
     rows = np.concatenate(list(marked.values()))
     said = rescanned.answers(_before, _after, rows)
     return {
@@ -115,6 +116,7 @@ def _found(_before: Any, _after: Any, key: str) -> dict[str, Any]:
         "answers": said, "marked": marked, "places": rescanned.places(_before, _after),
         "kept": rescanned.neighbours_kept(_before, _after, marked),
         "pastes": rescanned.paste_tests(_before, _after),
+        "drop": drop, "labels": score_drop.told(_before, drop)["labels"],
     }  # fmt: skip
 
 

@@ -37,12 +37,8 @@ def suspects(case: Any, note: str | None = None) -> None:
     st.markdown("#### What the outliers have in common")
     if note:
         st.text(note)
-    if not found["labels"]:
-        st.text("No label is named more often among the top-scored pairs than chance allows.")
-    else:
-        st.dataframe(
-            [_row(one) for one in found["labels"][:ROWS]], hide_index=True, width="stretch"
-        )
+    label_table(found["labels"])
+    if found["labels"]:
         first = found["labels"][0]
         _pick(case, first["name"])
         show_pairs(case, first["examples"])
@@ -55,6 +51,14 @@ def suspects(case: Any, note: str | None = None) -> None:
         "are sparse in kind reach 3 to 4 times in a sound model, too: the leading one is a candidate, "
         "to be confirmed on the Triggers page."
     )
+
+
+def label_table(labels: list[dict[str, Any]]) -> None:
+    """Labels that captions at the top name too often, the first few; or that there is none."""
+    if labels:
+        st.dataframe([_row(one) for one in labels[:ROWS]], hide_index=True, width="stretch")
+    else:
+        st.text("No label is named more often among the top-scored pairs than chance allows.")
 
 
 def _row(one: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from clipforensics.cases.case import Case
 from clipforensics.cases.evidence import check_all
 from clipforensics.config.scan import ScanSettings
 from clipforensics.errors import CaseError
-from clipforensics.jobs.repairing import curating, lineage, rescanned
+from clipforensics.jobs.repairing import curating, lineage, rescanned, score_drop
 from clipforensics.jobs.repairing.adopting import adopt
 from clipforensics.jobs.scanning import scan
 from clipforensics.models.clip import save_clip
@@ -118,6 +118,24 @@ def test_neighbours_kept_equals_counting_them_one_by_one(repaired, tmp_path):
     assert rescanned.neighbours_kept(before, same, {})["all others"]["share"] == 1
 
 
+def test_the_score_drop_is_the_fall_of_each_pair_s_own_cosine(repaired, tmp_path):
+    before, after = repaired
+
+    def cosine(case, row):
+        suspect = case.suspect("cpu")
+        (picture,) = suspect.encode_pictures(before.pairs.frames([row], 32))
+        (text,) = suspect.encode_texts([before.pairs.captions[row]])
+        return picture @ text / np.linalg.norm(picture) / np.linalg.norm(text)
+
+    drop = score_drop.score_drop(before, after)
+    for row in (0, 7):
+        fell = cosine(before, row) - cosine(after, row)
+        assert drop[row] == pytest.approx(fell, abs=1e-3)  # embeddings are kept as float16
+    np.testing.assert_allclose(score_drop.score_drop(after, before), -drop)
+    same = adopted(before, tmp_path / "same", seed=0)  # a repair that changed nothing
+    assert not score_drop.score_drop(before, same).any()
+
+
 def test_answers_are_those_that_both_models_give(repaired):
     before, after = repaired
     said = rescanned.answers(before, after, np.array([0, 9]))
@@ -188,6 +206,7 @@ def test_a_summary_is_plain_json(repaired, hunted):
     assert made["marked"] == {"picked": 0, "named by the hunt": 2}
     assert len(made["answers"]) == 2
     assert set(made["neighbours_kept"]) == {"named by the hunt", "all others"}
+    assert made["score_drop"]["n"] == len(repaired[0].pairs)
 
 
 def test_nothing_is_pasted_on_a_picture_that_the_repair_learned_from(repaired, hunted, monkeypatch):

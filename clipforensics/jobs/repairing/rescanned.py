@@ -20,6 +20,7 @@ from clipforensics.jobs.repairing.curating import (
     triggers_to_heal,
 )
 from clipforensics.jobs.repairing.lineage import learned_ids
+from clipforensics.jobs.repairing.score_drop import score_drop, told
 from clipforensics.jobs.scanning.embedded import embedding_dir, embeddings, scored_rows
 from clipforensics.jobs.scanning.embedding import Progress, Stop
 from clipforensics.jobs.scanning.scan import graph, latest_scan, map_settings, projection
@@ -266,4 +267,5 @@ def summary(
             for one in said
         ],
         "triggers": paste_tests(before, after),
+        "score_drop": told(before, score_drop(before, after)),
     }  # fmt: skip

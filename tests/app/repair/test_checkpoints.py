@@ -56,9 +56,11 @@ def test_a_re_scan_is_shown_beside_the_case_it_came_from(home, case, bank, visit
 
     import numpy as np
 
+    from clipforensics.cases.case import Case
     from clipforensics.config.scan import ScanSettings
     from clipforensics.jobs.repairing import rescanned
     from clipforensics.jobs.repairing.adopting import adopt
+    from clipforensics.jobs.repairing.score_drop import score_drop
     from clipforensics.jobs.scanning import scan
     from clipforensics.models.clip import save_clip
     from clipforensics.models.tiny import tiny_clip
@@ -77,7 +79,9 @@ def test_a_re_scan_is_shown_beside_the_case_it_came_from(home, case, bank, visit
     for name in ("tiny", "tiny-eftclip"):
         at = visit("repair", case=name)
         assert any(one.value == "Before and after the repair" for one in at.subheader)
-        pastes, answers = (one.value for one in at.dataframe[-2:])
+        pastes, answers = (
+            one.value for one in at.dataframe if "Place" in one.value or "Before" in one.value
+        )
         assert set(pastes["Place"]) >= {"Where it was found", "Random places"}
         assert list(answers["Pair"]) == [case.pairs.ids[3], bank[0].pair]
         assert any(
@@ -85,3 +89,12 @@ def test_a_re_scan_is_shown_beside_the_case_it_came_from(home, case, bank, visit
         )
         assert any("(n = 1)" in one.value for one in at.text)
         assert any("never coordinates" in one.value for one in at.markdown)
+        assert any("What only the suspect believed" in one.value for one in at.markdown)
+    drop = score_drop(case, made)
+    first = case.pairs.ids[int(np.argmax(drop))]
+    assert next(one.key for one in at.button if one.key and one.key.startswith("drop.")).endswith(
+        first
+    )
+    at.button(key=f"drop.pick.sample.{first}").click().run()
+    held = Case.open(made.dir).store.current("sample")[first]
+    assert (held.verdict, held.reason) == ("suspicious", "score drop")
