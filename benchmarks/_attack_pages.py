@@ -28,7 +28,7 @@ def pages(path: Path) -> str:
     rows: dict[tuple[str, float], dict[str, DetectionRow]] = {}
     for row in table.rows:
         rows.setdefault((row.attack, row.rate), {})[row.detector] = row
-    about = f"Measured {table.made[:10]} by `{table.command}` (torch {table.versions.get('torch', '?')})."
+    about = f"Last measured {table.made[:10]} by `{table.command}` (torch {table.versions.get('torch', '?')})."
     return "\n".join([about, "", *_main(rows), "", *_budgets(rows)])
 
 

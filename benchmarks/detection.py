@@ -7,8 +7,10 @@ anew; a cell that is done is kept, so a stopped benchmark goes on. `clean` has t
 alone: what would be flagged when nothing is wrong.
 """
 
+import json
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from _attack_pages import pages
@@ -37,7 +39,8 @@ RESULTS = Path(__file__).resolve().parents[1] / "assets" / "results" / "detectio
 def main() -> None:
     """`--part` names any of demo, tables, attacks and clean, or all that can be measured.
 
-    `--only measured` reads what is done; `--out` writes the Lab page's file.
+    `--only measured` reads what is done; `--out` writes the Lab page's file, and keeps its rows of
+    attacks that `--attacks` does not name.
     """
     asked = arguments(
         __doc__ or "", seeds=5, part="demo,tables", attacks=",".join(ATTACKS), attack_seeds=3,
@@ -68,9 +71,17 @@ def over_attacks(asked: Namespace) -> None:
     if asked.out:
         Path(asked.out).parent.mkdir(parents=True, exist_ok=True)
         write_json(Path(asked.out), {
-            "rows": rows, "command": COMMAND, "made": utc_now(), "versions": versions(),
+            "rows": beside(Path(asked.out), rows), "command": COMMAND, "made": utc_now(), "versions": versions(),
         })  # fmt: skip
     publish("detection over attacks", rows, asked, **told(records))
+
+
+def beside(path: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """These rows, and those of attacks that a file has and that were not measured now, in the table's order."""
+    before = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
+    anew = {one["attack"] for one in rows}
+    joined = [one for one in before if one["attack"] not in anew] + rows
+    return sorted(joined, key=lambda one: ATTACKS.index(one["attack"]))
 
 
 def on_clean(asked: Namespace) -> None:

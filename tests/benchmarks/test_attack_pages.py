@@ -10,6 +10,7 @@ from clipforensics.errors import DataError
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 from _attack_pages import MAIN, pages
+from detection import beside
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,7 +31,7 @@ def test_each_attack_has_a_line_in_both_tables(tmp_path):
     made = {"rows": rows("badnets", 0.01, 0.9) + rows("clean_label", 0.03, 0.3)}
     (tmp_path / "d.json").write_text(json.dumps({**made, "command": "c", "made": "now"}))
     about, first, second = pages(tmp_path / "d.json").split("\n\n")
-    assert about == "Measured now by `c` (torch ?)."
+    assert about == "Last measured now by `c` (torch ?)."
     assert [line.split(" | ")[0] for line in first.splitlines()[2:]] == [
         "| badnets", "| clean_label †"
     ]  # fmt: skip
@@ -42,6 +43,19 @@ def test_each_attack_has_a_line_in_both_tables(tmp_path):
         assert len({line.count("|") for line in table.splitlines()}) == 1
     with pytest.raises(DataError, match="No results at"):
         pages(tmp_path / "none.json")
+
+
+def test_measuring_some_attacks_keeps_the_rows_of_the_others_in_the_table_s_order(tmp_path):
+    (tmp_path / "d.json").write_text(
+        json.dumps({"rows": rows("badnets", 0.01, 0.9) + rows("sig", 0.01, 0.2)})
+    )
+    new = rows("badnets_centre", 0.01, 0.7) + rows("sig", 0.01, 0.6) + rows("sig", 0.03, 0.9)
+    joined = beside(tmp_path / "d.json", new)
+    told = dict.fromkeys((one["attack"], one["rate"], one["asr_or_psr"]) for one in joined)
+    assert list(told) == [
+        ("badnets", 0.01, 0.9), ("badnets_centre", 0.01, 0.7), ("sig", 0.01, 0.6), ("sig", 0.03, 0.9),
+    ]  # fmt: skip
+    assert beside(tmp_path / "none.json", new) == new
 
 
 def test_the_tables_in_the_results_are_the_files():
