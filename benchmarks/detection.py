@@ -39,8 +39,8 @@ RESULTS = Path(__file__).resolve().parents[1] / "assets" / "results" / "detectio
 def main() -> None:
     """`--part` names any of demo, tables, attacks and clean, or all that can be measured.
 
-    `--only measured` reads what is done; `--out` writes the Lab page's file, and keeps its rows of
-    attacks that `--attacks` does not name.
+    `--only measured` reads what is done; `--out` writes the Lab page's file, and keeps its rows
+    that were not measured now.
     """
     asked = arguments(
         __doc__ or "", seeds=5, part="demo,tables", attacks=",".join(ATTACKS), attack_seeds=3,
@@ -77,11 +77,12 @@ def over_attacks(asked: Namespace) -> None:
 
 
 def beside(path: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """These rows, and those of attacks that a file has and that were not measured now, in the table's order."""
+    """These rows, and those that a file has of attacks and rates that were not measured now, in the table's order."""
     before = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
-    anew = {one["attack"] for one in rows}
-    joined = [one for one in before if one["attack"] not in anew] + rows
-    return sorted(joined, key=lambda one: ATTACKS.index(one["attack"]))
+    anew = {(one["attack"], one["rate"]) for one in rows}
+    joined = [one for one in before if (one["attack"], one["rate"]) not in anew] + rows
+    place = {attack: at for at, attack in enumerate(ATTACKS)}
+    return sorted(joined, key=lambda one: (place.get(one["attack"], len(place)), one["rate"]))
 
 
 def on_clean(asked: Namespace) -> None:

@@ -71,9 +71,10 @@ def joined(device: str) -> Iterator[str]:
 
 def devices_here(own: str) -> list[str]:
     """Devices of all processes that `torchrun` started on this machine; `own` is this one's."""
-    if not own.startswith("cuda"):
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if not own.startswith("cuda") or processes == 1:
         return [own]
-    return [f"cuda:{rank}" for rank in range(int(os.environ.get("LOCAL_WORLD_SIZE", "1")))]
+    return [f"cuda:{rank}" for rank in range(processes)]
 
 
 def own_share(batch: int) -> int:

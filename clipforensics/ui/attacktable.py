@@ -212,5 +212,7 @@ def _made(table: DetectionTable) -> None:
     seeds = {row.seeds for row in table.rows}
     versions = ", ".join(f"{name} {version}" for name, version in table.versions.items())
     many = f"{min(seeds)}" if len(seeds) == 1 else f"{min(seeds)} to {max(seeds)}"
-    st.text(f"Last measured {table.made}, n = {many} seeds a row, ± one standard deviation. {versions}")
+    st.text(
+        f"Last measured {table.made}, n = {many} seeds a row, ± one standard deviation. {versions}"
+    )
     st.code(table.command, language="bash", wrap_lines=True)

@@ -18,8 +18,11 @@ from clipforensics.config.settings import parse
 from clipforensics.config.train import TrainSettings
 from clipforensics.data.demo_case import DEMO_MODEL
 from clipforensics.data.demo_world import TARGET, labels
+from clipforensics.errors import ConfigError
 from clipforensics.ui import checkpoints, following, forms, live, state
 from clipforensics.ui.labpreview import TITLES
+
+MOST_POISON = 0.5
 
 
 def runs_dir() -> Path:
@@ -49,6 +52,11 @@ def choose() -> LabSettings:
         captions = forms.widget(PoisonSettings, "captions", key="lab.captions")
     with slots[2]:
         seed = forms.widget(PoisonSettings, "seed", key="lab.seed")
+    if rate > MOST_POISON * 100:
+        raise ConfigError(
+            f"A poison rate of {rate:g} % is no poisoning of a few pairs: the lab takes at most "
+            f"{MOST_POISON:.0%}."
+        )
     attack = _attack(kind)
     drawn = isinstance(attack, TargetedSettings) and attack.wrong_label == "drawn"
     with place:

@@ -152,7 +152,8 @@ def test_a_finished_experiment_opens_as_a_case(home, launched, visit):
 @pytest.mark.parametrize(
     ("box", "value", "said"),
     [
-        ("rate", 150.0, "poison.rate=1.5"),
+        ("rate", 150.0, "at most 50%"),
+        ("rate", 50.1, "at most 50%"),
         ("rate", 0.0, "poison.rate=0"),
         ("seed", -1, "poison.seed=-1"),
         ("epochs", 0, "training.epochs=0"),

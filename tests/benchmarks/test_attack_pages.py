@@ -2,6 +2,7 @@
 
 import json
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from clipforensics.errors import DataError
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
+import detection
 from _attack_pages import MAIN, pages
 from detection import beside
 
@@ -56,6 +58,20 @@ def test_measuring_some_attacks_keeps_the_rows_of_the_others_in_the_table_s_orde
         ("badnets", 0.01, 0.9), ("badnets_centre", 0.01, 0.7), ("sig", 0.01, 0.6), ("sig", 0.03, 0.9),
     ]  # fmt: skip
     assert beside(tmp_path / "none.json", new) == new
+
+
+def test_what_is_written_keeps_what_was_not_measured_now(tmp_path, monkeypatch):
+    out = tmp_path / "d.json"
+    out.write_text(json.dumps({"rows": rows("sig", 0.01, 0.2) + rows("sig", 0.03, 0.9)}))
+    monkeypatch.setattr(detection, "measured", lambda *_: [])
+    monkeypatch.setattr(detection, "told", lambda records: {})
+    monkeypatch.setattr(detection, "shown", lambda records: rows("sig", 0.03, 0.7))
+    asked = Namespace(
+        attacks="sig", attack_seeds=1, folder=".", only="measured", out=str(out), json=True
+    )
+    detection.over_attacks(asked)
+    written = json.loads(out.read_text())["rows"]
+    assert {(one["rate"], one["asr_or_psr"]) for one in written} == {(0.01, 0.2), (0.03, 0.7)}
 
 
 def test_the_tables_in_the_results_are_the_files():

@@ -1,18 +1,21 @@
 """Device locks: one name a device, several held together, none kept by a run that gave up."""
 
+from datetime import timedelta
+
 import pytest
 from filelock import FileLock, Timeout
 
 from clipforensics.errors import RunError
-from clipforensics.jobs.runs import devices
+from clipforensics.jobs.runs import devices, runner
 from clipforensics.jobs.runs.context import RunContext
 from clipforensics.jobs.runs.run_folder import Run, Stopped
+from clipforensics.train import distributed
 from clipforensics.train.distributed import devices_here
 
 
 @pytest.fixture
 def context(tmp_path):
-    return RunContext(Run.create(tmp_path / "case" / "runs" / "one", {"config": {}}))
+    return RunContext(Run.create(tmp_path / "case" / "runs" / "one", {"config": {"device": "cpu"}}))
 
 
 def taken(folder, name):
@@ -72,7 +75,34 @@ def test_a_place_where_no_lock_can_lie_is_one_sentence(tmp_path, monkeypatch, co
         pytest.fail("no lock was taken")
 
 
+def test_a_run_works_while_it_holds_every_device_and_says_so_first(locks, context, monkeypatch):
+    seen = []
+
+    def noted(name):
+        seen.append((name, taken(locks, "cuda-0"), taken(locks, "cuda-1")))
+
+    monkeypatch.setattr(runner, "_job_of", lambda kind: lambda context: noted("work"))
+    end = runner.play(context, ["cuda:0", "cuda:1"], lambda: noted("held"))
+    assert end["state"] == "succeeded", end
+    assert seen == [("held", True, True), ("work", True, True)]
+    assert not taken(locks, "cuda-1")
+
+
 @pytest.mark.parametrize(("own", "here"), [("cpu", ["cpu"]), ("cuda:1", ["cuda:0", "cuda:1"])])
 def test_the_first_process_waits_for_every_device_of_its_machine(own, here, monkeypatch):
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     assert devices_here(own) == here
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "1")
+    assert devices_here("cuda:3") == ["cuda:3"]  # alone on its machine, on the device it was given
+
+
+def test_the_others_wait_for_the_first_as_long_as_it_may_wait_for_its_devices(monkeypatch):
+    asked = {}
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(
+        distributed.group, "init_process_group", lambda backend, **given: asked.update(given)
+    )
+    monkeypatch.setattr(distributed.group, "destroy_process_group", lambda: None)
+    with distributed.joined("cpu") as own:
+        assert own == "cpu"
+    assert asked == {"timeout": timedelta(days=1)}

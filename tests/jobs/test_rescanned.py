@@ -76,6 +76,14 @@ def test_a_repaired_case_knows_its_parent_and_the_parent_its_children(repaired):
     assert rescanned.children_of(after) == []
 
 
+@pytest.mark.parametrize("what", ["data", "labels"])
+def test_a_child_about_other_pairs_or_labels_is_not_compared(repaired, what):
+    before, _ = repaired
+    strange = replace(before, fingerprints={**before.fingerprints, what: "0"})
+    assert len(rescanned.children_of(before)) == 1
+    assert rescanned.children_of(strange) == []
+
+
 def test_a_parent_that_is_gone_or_about_other_pairs_is_one_sentence(repaired):
     before, after = repaired
     strange = replace(before, fingerprints={**before.fingerprints, "data": "0"})

@@ -43,14 +43,18 @@ class Answer:
 
 
 def children_of(case: Case) -> list[Case]:
-    """The scanned cases beside this one that a repair of it made, newest first."""
+    """The scanned cases beside this one that a repair of it made, newest first.
+
+    One whose pairs or labels are no longer this case's is left out: nothing could be compared.
+    """
     found = []
     for folder in cases_in(case.dir.parent):
         try:
             other = Case.open(folder)
         except ForensicsError:
             continue  # the Case page says what is wrong with it
-        if other.settings.parent == str(case.dir) and latest_scan(other) is not None:
+        alike = all(other.fingerprints[of] == case.fingerprints[of] for of in ("data", "labels"))
+        if other.settings.parent == str(case.dir) and alike and latest_scan(other) is not None:
             found.append(other)
     return found
 

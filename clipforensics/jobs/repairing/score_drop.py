@@ -1,7 +1,7 @@
 """Captions that only the suspect believed: how far each pair's CLIP score falls by a repair.
 
 A backdoor makes a false caption fit its picture. Take the backdoor alone away, and just those
-captions stop fitting: a caption that was an honest mistake fitted neither before nor after.
+captions stop fitting; a mistake that the suspect never learned fitted neither before nor after.
 """
 
 from typing import Any
@@ -23,7 +23,7 @@ def score_drop(before: Case, after: Case) -> Float64[np.ndarray, " n"]:
     """Cosine of each picture and its caption before the repair, minus that after it, in [-2, 2].
 
     High is suspicious, and no more: pairs of a kind that the repair harmed fall as well. NaN where
-    a picture could not be read. No truth is read.
+    a picture could not be read or a caption is blank. No truth is read.
 
     Raises:
         CaseError: one of them is not embedded yet.

@@ -43,8 +43,9 @@ def repair_together(case_dir: Path, settings: RepairSettings) -> Run | None:
 
     Args:
         case_dir: the case.
-        settings: each process takes the CUDA device of its local rank, else the CPU; the first
-            waits for all of its machine's. Those of other machines have no lock.
+        settings: each process takes the CUDA device of its local rank, else the CPU. The first
+            waits for all of its machine's, the others for the first; devices of other machines
+            have no lock.
 
     Returns:
         The finished run in the first process, None in the others.
@@ -53,7 +54,7 @@ def repair_together(case_dir: Path, settings: RepairSettings) -> Run | None:
         RunError: the run ended otherwise; `torchrun` then ends the other processes.
         ForensicsError: as `repair.run`, in a process that only helps.
     """
-    from clipforensics.train.distributed import devices_here, joined, same_text, world
+    from clipforensics.train.distributed import agreed, devices_here, joined, same_text, world
 
     with joined(settings.device) as own:
         first = world().rank == 0
@@ -64,9 +65,10 @@ def repair_together(case_dir: Path, settings: RepairSettings) -> Run | None:
         context = RunContext(run) if first else Silent(run)
         context.config = {**run.config, "device": own}
         if not first:
+            agreed(True)  # waits until the first process holds the devices
             repair.run(context)
             return None
-        end = runner.play(context, devices_here(own))
+        end = runner.play(context, devices_here(own), lambda: agreed(True))
     if end["state"] != "succeeded":
         raise RunError(f"The repair {end['state']}: {end['message']} See {run.dir}.")
     return run

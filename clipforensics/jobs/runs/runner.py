@@ -58,17 +58,20 @@ def _check_may_start(run: Run) -> None:
         raise RunError(f"{run.dir} is being run already, by process {process[0]}. Watch it there.")
 
 
-def play(context: RunContext, devices: Sequence[str] = ()) -> dict[str, str]:
+def play(
+    context: RunContext, devices: Sequence[str] = (), held: Callable[[], object] = lambda: None
+) -> dict[str, str]:
     """Do a run's work in this process, with heartbeat and device lock; its end is in the folder, too.
 
     Args:
         context: of the run.
         devices: held while it works; by default the one that its settings ask for.
+        held: called once they are.
     """
     signal.signal(signal.SIGTERM, _terminate)
     threading.Thread(target=context.beat, daemon=True, name="heartbeat").start()
     try:
-        end = _guarded(context, devices)
+        end = _guarded(context, devices, held)
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the end is being written
         context.end_beat()
@@ -76,10 +79,12 @@ def play(context: RunContext, devices: Sequence[str] = ()) -> dict[str, str]:
     return end
 
 
-def _guarded(context: RunContext, devices: Sequence[str]) -> dict[str, str]:
+def _guarded(
+    context: RunContext, devices: Sequence[str], held: Callable[[], object]
+) -> dict[str, str]:
     """Do the work and put whatever happens into one state and one sentence."""
     try:
-        return _work(context, devices)
+        return _work(context, devices, held)
     except Stopped as end:
         return {"state": "cancelled", "message": str(end)}
     except (Terminated, KeyboardInterrupt):
@@ -93,10 +98,13 @@ def _guarded(context: RunContext, devices: Sequence[str]) -> dict[str, str]:
         return {"state": "failed", "message": _sentence(problem)}
 
 
-def _work(context: RunContext, devices: Sequence[str]) -> dict[str, str]:
+def _work(
+    context: RunContext, devices: Sequence[str], held: Callable[[], object]
+) -> dict[str, str]:
     context.update(message="starting")
     device = device_of(context.config)
     with turn(devices or [device], context):
+        held()
         context.update(state="running", started=time.time(), message="loading")
         write_json(context.run.dir / "env.json", _environment(context, device))
         job = _job_of(context.run.kind)

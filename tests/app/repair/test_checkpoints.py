@@ -51,16 +51,17 @@ def test_a_checkpoint_is_chosen_by_its_figures_and_scanned_anew(
     assert "repaired by eftclip" in made.name
 
 
-def test_a_re_scan_is_shown_beside_the_case_it_came_from(home, case, bank, visit, monkeypatch):
+def test_a_re_scan_is_shown_beside_the_case_it_came_from(
+    home, case, bank, visit, monkeypatch, tmp_path
+):
     from types import SimpleNamespace
 
     import numpy as np
 
     from clipforensics.cases.case import Case
     from clipforensics.config.scan import ScanSettings
-    from clipforensics.jobs.repairing import rescanned
+    from clipforensics.jobs.repairing import rescanned, score_drop
     from clipforensics.jobs.repairing.adopting import adopt
-    from clipforensics.jobs.repairing.score_drop import score_drop
     from clipforensics.jobs.scanning import scan
     from clipforensics.models.clip import save_clip
     from clipforensics.models.tiny import tiny_clip
@@ -69,6 +70,10 @@ def test_a_re_scan_is_shown_beside_the_case_it_came_from(home, case, bank, visit
     monkeypatch.setattr(rescanned, "placed_on", lambda old, near, *_: old[near[1]].mean(axis=1))
     assert not any(
         "Before and after" in one.value for one in visit("repair", case="tiny").subheader
+    )
+    told, tell = [], score_drop.told
+    monkeypatch.setattr(
+        score_drop, "told", lambda case, drop: told.append(drop) or tell(case, drop)
     )
     checkpoint = home / "final.safetensors"
     save_clip(tiny_clip(5), checkpoint)
@@ -90,7 +95,7 @@ def test_a_re_scan_is_shown_beside_the_case_it_came_from(home, case, bank, visit
         assert any("(n = 1)" in one.value for one in at.text)
         assert any("never coordinates" in one.value for one in at.markdown)
         assert any("What only the suspect believed" in one.value for one in at.markdown)
-    drop = score_drop(case, made)
+    drop = score_drop.score_drop(case, made)
     first = case.pairs.ids[int(np.argmax(drop))]
     assert next(one.key for one in at.button if one.key and one.key.startswith("drop.")).endswith(
         first
@@ -98,3 +103,20 @@ def test_a_re_scan_is_shown_beside_the_case_it_came_from(home, case, bank, visit
     at.button(key=f"drop.pick.sample.{first}").click().run()
     held = Case.open(made.dir).store.current("sample")[first]
     assert (held.verdict, held.reason) == ("suspicious", "score drop")
+    assert not any(".near." in (one.key or "") for one in at.button)  # no map here to show them on
+    assert all(
+        np.array_equal(one, drop) for one in told
+    )  # what the captions share is of this order
+    at = visit("repair", case="tiny")
+    at.button(
+        key=f"drop.pick.sample.{first}"
+    ).click().run()  # a pick goes to the case that is shown
+    assert first in Case.open(case.dir).store.current("sample")
+    same = tmp_path / "same.safetensors"
+    save_clip(tiny_clip(0), same)
+    run.checkpoints = lambda: [same]
+    unchanged = adopt(case, run, same, home / "tiny-same")
+    scan.scan(unchanged, ScanSettings(detectors=("slof",)))
+    at = visit("repair", case="tiny-same")
+    assert "No pair's score fell." in [one.value for one in at.text]
+    assert not any((one.key or "").startswith("drop.") for one in at.button)
