@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
@@ -30,6 +30,7 @@ from clipforensics.detect.scales import ScaleScores, score_scales
 from clipforensics.detect.workers import cores
 from clipforensics.jobs.scanning.scoring import scale_settings
 from clipforensics.jobs.scanning.suspects import suspected_labels
+from clipforensics.models.clip import OpenClipEncoder
 from clipforensics.repair.split import fit_mixture
 
 ATTACKS = ("badnets", "badnets_corner", "badnets_centre", "badnets_redrawn", "clean_label", "blend",
@@ -164,10 +165,15 @@ def embedded(made: Suspect) -> tuple[np.ndarray, np.ndarray]:
     parts = [
         made.encoder.encode_pictures(frames[at : at + BLOCK]) for at in range(0, len(frames), BLOCK)
     ]
+    return np.concatenate(parts), embedded_captions(made.encoder, captions)
+
+
+def embedded_captions(encoder: OpenClipEncoder, captions: Sequence[str]) -> np.ndarray:
+    """float32 [n, d]; equal captions are embedded once."""
     different = sorted(set(captions))
     place = {caption: at for at, caption in enumerate(different)}
-    texts = made.encoder.encode_texts(different)
-    return np.concatenate(parts), texts[[place[one] for one in captions]]
+    texts = encoder.encode_texts(different)
+    return texts[[place[one] for one in captions]]
 
 
 def ranked(

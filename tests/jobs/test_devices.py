@@ -82,6 +82,7 @@ def test_a_run_works_while_it_holds_every_device_and_says_so_first(locks, contex
         seen.append((name, taken(locks, "cuda-0"), taken(locks, "cuda-1")))
 
     monkeypatch.setattr(runner, "_job_of", lambda kind: lambda context: noted("work"))
+    monkeypatch.setattr(runner.signal, "signal", lambda *_: None)  # the tests keep their own
     end = runner.play(context, ["cuda:0", "cuda:1"], lambda: noted("held"))
     assert end["state"] == "succeeded", end
     assert seen == [("held", True, True), ("work", True, True)]

@@ -20,7 +20,7 @@ def test_a_repair_that_diverges_keeps_and_names_its_last_good_checkpoint(
     context = context_for(
         case.dir, "repair", recipe="finetune", changes=changes, measure_cost=False
     )
-    end = runner._guarded(context)
+    end = runner._guarded(context, (), lambda: None)
     assert (end["state"], end["reason"]) == ("failed", "not finite")
     kept = context.run.checkpoints()[-1]
     assert "must stay finite" in end["message"]
