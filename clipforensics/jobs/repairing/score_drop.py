@@ -23,8 +23,8 @@ def score_drop(before: Case, after: Case) -> Float64[np.ndarray, " n"]:
     """Cosine of each picture and its caption before the repair, minus that after it, in [-2, 2].
 
     High is suspicious, and no more: pairs of a kind that the repair harmed fall as well, and a model
-    that was trained anew has cosines on a scale of its own. NaN where
-    a picture could not be read or a caption is blank. No truth is read.
+    that was trained anew has cosines on a scale of its own. NaN where a picture could not be read
+    or a caption is blank. No truth is read.
 
     Raises:
         CaseError: one of them is not embedded yet.
