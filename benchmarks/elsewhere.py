@@ -1,7 +1,7 @@
 """A repaired model against its trigger where it was not planted: in corners, smaller, larger.
 
-Reads the newest finished run of each recipe on the demo case (`repair.py` makes them), and stamps the
-case's test pictures that do not show the target. The patch was planted at 10 px, at random places;
+Reads the newest finished run of each recipe on the demo case (`repair.py` makes them), or the finished
+runs that `--runs` names, and stamps the case's test pictures that do not show the target. The patch was planted at 10 px, at random places;
 EftCLIP's own stamps are the found crop, at random places and .8 to 1.4 times its size.
 """
 
@@ -17,6 +17,7 @@ from clipforensics.attacks.badnets import BadNets
 from clipforensics.cases.case import Case
 from clipforensics.config.attack import BadNetsSettings
 from clipforensics.data.demo_case import DEMO_MODEL
+from clipforensics.jobs.runs import launcher
 from clipforensics.models.clip import load_clip
 from clipforensics.oracle.pasting import CORNERS, Crop, pasted, places
 from clipforensics.oracle.scorer import suspect_judge
@@ -28,10 +29,13 @@ SIZES = (0.5, 0.7, 1.0, 1.4, 2.0)
 
 def main() -> None:
     """One row for the suspect and one for each recipe that has run."""
-    asked = arguments(__doc__ or "", recipes="", seed=0)
+    asked = arguments(__doc__ or "", recipes="", runs="", seed=0)
     with demo_case(asked.case or DEMO) as case:
         judged = [("undefended", case.suspect())]
-        for recipe in named(asked.recipes, RECIPES, RECIPES):
+        made = {run.id: run for run in launcher.runs(case.dir)}
+        for name in named(asked.runs, made, ()):
+            judged.append((name, load_clip(str(DEMO_MODEL), made[name].checkpoints()[-1])))
+        for recipe in [] if asked.runs else named(asked.recipes, RECIPES, RECIPES):
             judged += [(recipe, load_clip(str(DEMO_MODEL), file)) for file in last(case, recipe)]
         rows = [{"recipe": name, **rates(case, model, asked.seed)} for name, model in judged]
     publish("elsewhere", rows, asked, sizes=SIZES)
