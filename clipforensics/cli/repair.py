@@ -15,6 +15,7 @@ from clipforensics.errors import ConfigError, RunError
 from clipforensics.jobs.runs.run_folder import NOT_FINITE
 
 POLL_SECONDS = 0.5
+FEW = 10
 
 
 def register(app: typer.Typer) -> None:
@@ -177,7 +178,20 @@ def compare(
             f"{opened.dir} was not made from a repair, so there is nothing to compare it with. "
             "Use adopt on the repaired case, then scan the new one."
         )
-    answer(summary(parent, opened, progress_line(), never), json)
+    found = summary(parent, opened, progress_line(), never)
+    answer(found if json else _brief(found), json)
+
+
+def _brief(found: dict[str, Any]) -> dict[str, Any]:
+    """What fits on a screen: the first few of long lists; `--json` has all of them."""
+    drop = found["score_drop"]
+    said: dict[str, Any] = {
+        "first": [f"{one['pair']} ({one['drop']:.3f})" for one in drop["top"][:FEW]],
+        "labels": [one["name"] for one in drop["labels"][:FEW]],
+    }
+    if truth := drop["against_truth"]:
+        said |= {key: truth[key] for key in ("poisoned", "auroc", "average_precision")}
+    return {**found, "answers": found["answers"][:FEW], "score_drop": {"n": drop["n"], **said}}
 
 
 def _watch(run: Any) -> Any:

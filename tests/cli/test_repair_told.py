@@ -106,3 +106,23 @@ def test_resume_goes_on_with_the_newest_or_the_named(ended, case, capsys, monkey
     assert run.id in capsys.readouterr().out
     with pytest.raises(RunError, match=f"has no repair run other. There are {run.id}."):
         repair.resume(case.dir, run="other")
+
+
+@pytest.mark.parametrize("truth", [None, {"poisoned": 60, "auroc": 1.0, "average_precision": 0.9}])
+def test_a_person_reads_the_first_few_of_what_a_repair_changed(truth):
+    top = [{"pair": f"p{at}", "drop": 1 - at / 100} for at in range(100)]
+    drop = {
+        "n": 500,
+        "median": 0.0,
+        "top": top,
+        "labels": [{"name": "cat"}],
+        "against_truth": truth,
+    }
+    found = {"answers": [{"pair": one["pair"]} for one in top], "moved": {}, "score_drop": drop}
+    said = repair._brief(found)
+    assert len(said["answers"]) == repair.FEW
+    assert said["score_drop"]["first"][:2] == ["p0 (1.000)", "p1 (0.990)"]
+    assert len(said["score_drop"]["first"]) == repair.FEW
+    assert said["score_drop"]["labels"] == ["cat"]
+    assert ("auroc" in said["score_drop"]) == (truth is not None)
+    assert len(found["answers"]) == 100  # what JSON prints is whole
