@@ -1,8 +1,9 @@
 """A repaired model against its trigger where it was not planted: in corners, smaller, larger.
 
 Reads the newest finished run of each recipe on the demo case (`repair.py` makes them), or the finished
-runs that `--runs` names, and stamps the case's test pictures that do not show the target. The patch was planted at 10 px, at random places;
-EftCLIP's own stamps are the found crop, at random places and .8 to 1.4 times its size.
+runs that `--runs` names, and stamps the case's test pictures that do not show the target. The patch
+was planted at 10 px, at random places; EftCLIP's own stamps are the found crop, at random places and
+.8 to 1.4 times its size.
 """
 
 from collections.abc import Iterator

@@ -151,6 +151,7 @@ def shown(records: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
                 found = [one["swapped"][share][ranking] for one in own]
                 yield {
                     "attack": attack, "recipe": recipe, "seeds": len(own), "captions swapped": share,
+                    "ASR before": spread([one["before"]["asr"] for one in own]),
                     "ASR": spread([one["after"]["asr"] for one in own]),
                     "ranking": ranking, "n": found[0]["n"], "poisons": found[0]["poisoned"],
                     "AUROC": spread([one["auroc"] for one in found]),

@@ -42,7 +42,7 @@ def test_a_row_is_the_mean_over_its_seeds():
     figures = {"n": 400, "poisoned": 20, "recall_at_budget": {"0.001": 0.0, "0.01": 0.2, "0.05": 1}}
     records = [
         {
-            "attack": "sig", "recipe": "eftclip", "after": {"asr": asr},
+            "attack": "sig", "recipe": "eftclip", "before": {"asr": 0.9}, "after": {"asr": asr},
             "swapped": {"0": {n: {**figures, "auroc": auc, "average_precision": auc} for n in RANKINGS}},
         }
         for asr, auc in ((0.1, 0.8), (0.3, 1.0))
@@ -51,4 +51,5 @@ def test_a_row_is_the_mean_over_its_seeds():
     assert [one["ranking"] for one in rows] == list(RANKINGS)
     assert rows[0]["AUROC"]["mean"] == pytest.approx(0.9)
     assert (rows[0]["seeds"], rows[0]["ASR"]["mean"]) == (2, pytest.approx(0.2))
+    assert rows[0]["ASR before"]["mean"] == pytest.approx(0.9)
     assert rows[0]["recall at 1.0%"]["mean"] == 0.2

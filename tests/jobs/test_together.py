@@ -4,10 +4,13 @@ import json
 import os
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 from safetensors.torch import load_file
 
 import clipforensics
@@ -71,3 +74,30 @@ def test_what_one_process_refuses_two_refuse_in_a_sentence(case, tmp_path):
 @pytest.mark.parametrize("text", ["", "a földer"])
 def test_a_text_needs_no_group(text):
     assert same_text(text) == text
+
+
+def test_no_process_works_before_the_first_holds_the_device(case, tmp_path, until):
+    changes = [w for name, value in CHANGES.items() for w in ("--set", f"{name}={value}")]
+    (tmp_path / "locks").mkdir()
+    lock = FileLock(tmp_path / "locks" / "cpu.lock", thread_local=False)
+    lock.acquire()
+    before = written(case)
+    with ThreadPoolExecutor(1) as beside:
+        try:
+            asked = ("repair", case.dir, "--recipe", "finetune", *changes)
+            done = beside.submit(torchrun, tmp_path, *asked)
+            until(lambda: any("waiting for" in r.status().message for r in launcher.runs(case.dir)))
+            time.sleep(3)  # time enough to embed and curate so small a case
+            (run,) = launcher.runs(case.dir)
+            made = {path.name for path in run.dir.iterdir()} & {"curated.json", "held_out.json"}
+            assert not made
+            assert written(case) == before
+        finally:
+            lock.release()
+        assert done.result().returncode == 0, done.result().stderr[-3000:]
+    assert run.status().state == "succeeded"
+
+
+def written(case):
+    """Files of evidence."""
+    return sorted(path for path in (case.dir / "evidence").rglob("*") if path.is_file())

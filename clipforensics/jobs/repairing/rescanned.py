@@ -53,7 +53,9 @@ def children_of(case: Case) -> list[Case]:
             other = Case.open(folder)
         except ForensicsError:
             continue  # the Case page says what is wrong with it
-        alike = all(other.fingerprints[of] == case.fingerprints[of] for of in ("data", "labels"))
+        alike = all(
+            other.fingerprints.get(of) == case.fingerprints.get(of) for of in ("data", "labels")
+        )
         if other.settings.parent == str(case.dir) and alike and latest_scan(other) is not None:
             found.append(other)
     return found

@@ -11,8 +11,8 @@ from jaxtyping import Float64
 
 from clipforensics.cases.case import Case
 from clipforensics.config.detect import DensitySettings, ReferenceSettings
-from clipforensics.detect.metrics import evaluate
-from clipforensics.jobs.scanning.scan import scores
+from clipforensics.detect.reference import Scores
+from clipforensics.jobs.scanning.scan import scores, truth_figures
 from clipforensics.jobs.scanning.suspects import suspected_labels
 
 MOST_TOLD = 100
@@ -42,8 +42,8 @@ def told(before: Case, drop: Float64[np.ndarray, " n"]) -> dict[str, Any]:
 
     Returns:
         JSON values: `n` scored pairs, `median`, `top` (records `pair`, `drop`), `labels` (as the
-        scan's suspected labels, tested by this ranking alone), `against_truth` (the figures of
-        `detect.metrics.evaluate`; None where no poison is known).
+        scan's suspected labels, tested by this ranking alone), `against_truth` (as the scan's
+        figures; None where no poison is known).
     """
     rows = np.flatnonzero(np.isfinite(drop))
     first = rows[np.argsort(-drop[rows], kind="stable")][:MOST_TOLD]
@@ -52,13 +52,5 @@ def told(before: Case, drop: Float64[np.ndarray, " n"]) -> dict[str, Any]:
         "median": float(np.median(drop[rows])) if len(rows) else None,
         "top": [{"pair": before.pairs.ids[row], "drop": float(drop[row])} for row in first],
         "labels": suspected_labels(before, {"score drop": drop})["labels"],
-        "against_truth": _measured(before, drop, rows),
+        "against_truth": truth_figures(before, Scores(drop, np.zeros(len(drop)), {})),
     }
-
-
-def _measured(case: Case, drop: np.ndarray, rows: np.ndarray) -> dict[str, Any] | None:
-    if case.truth is None:
-        return None
-    poisoned = case.truth.poisoned
-    known = np.fromiter((case.pairs.ids[row] in poisoned for row in rows), bool, len(rows))
-    return evaluate(drop[rows], known) if known.any() and not known.all() else None

@@ -181,7 +181,8 @@ def is_scored(
 
 
 def truth_figures(case: Case, found: Scores) -> dict[str, Any] | None:
-    """AUROC, average precision and recall at budgets; None where the case knows no truth.
+    """AUROC, average precision and recall at budgets; None where the case knows no truth, or where
+    all or none of the scored rows are poisoned.
 
     Bad pictures and rows without a score are left out; `n` and `poisoned` say what was measured.
     """
@@ -189,10 +190,10 @@ def truth_figures(case: Case, found: Scores) -> dict[str, Any] | None:
         return None
     rows = scored_rows(case)
     rows = rows[np.isfinite(found.mean[rows])]
-    if not len(rows):
+    poisoned = np.array([case.pairs.ids[row] in case.truth.poisoned for row in rows], bool)
+    if not poisoned.any() or poisoned.all():
         return None
-    poisoned = np.array([name in case.truth.poisoned for name in case.pairs.ids])
-    return evaluate(found.mean[rows], poisoned[rows])
+    return evaluate(found.mean[rows], poisoned)
 
 
 def usable(case: Case, stop: Stop | None = None) -> tuple[np.ndarray, np.ndarray]:

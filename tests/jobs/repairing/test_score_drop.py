@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from clipforensics.jobs.repairing import score_drop
+from clipforensics.jobs.scanning import scoring
 
 N, TARGET = 400, "banana"
 
@@ -22,6 +23,11 @@ def case(rng):
     return SimpleNamespace(
         pairs=pairs, labels=labels, truth=SimpleNamespace(poisoned=frozenset(ids[:20]))
     )
+
+
+@pytest.fixture(autouse=True)
+def all_read(monkeypatch):
+    monkeypatch.setattr(scoring, "scored_rows", lambda case: np.arange(N))
 
 
 @pytest.fixture
