@@ -20,7 +20,8 @@ from clipforensics.config.settings import digest
 from clipforensics.data.demo_world import TARGET, labels
 from clipforensics.data.pairs import Pairs
 from clipforensics.detect.agreement import disagreement, mismatch_log_odds
-from clipforensics.detect.combined import CAP, LEAST_WIDTH, Footings, combined, parts
+from clipforensics.detect.apart import Apart, lengths
+from clipforensics.detect.combined import WEIGHT, Footings, combined, parts
 from clipforensics.detect.embeddings import Copies
 from clipforensics.detect.frequent import RULE, counted
 from clipforensics.detect.groups import near_copies
@@ -28,7 +29,7 @@ from clipforensics.detect.metrics import evaluate
 from clipforensics.detect.reference import score, score_each
 from clipforensics.detect.scales import ScaleScores, score_scales
 from clipforensics.detect.workers import cores
-from clipforensics.jobs.scanning.scoring import scale_settings
+from clipforensics.jobs.scanning.scoring import MEASURED, RULE_OF_COMBINED, scale_settings
 from clipforensics.jobs.scanning.suspects import suspected_labels
 from clipforensics.models.clip import OpenClipEncoder
 from clipforensics.repair.split import fit_mixture
@@ -122,12 +123,12 @@ def measure(cell: tuple[str, float, int], folder: Path) -> None:
             str(scale): evaluate(z, truth)["auroc"]
             for scale, z in zip(scales.scales, scales.z, strict=True)
         }
-        record["swapped"] = dict(swapped(x, captions, scales.combined, truth, seed))
+        record["swapped"] = dict(swapped(x, captions, scales.apart, truth, seed))
     write_json(_record(folder, cell), record)
 
 
 def swapped(
-    x: np.ndarray, captions: np.ndarray, outlying: np.ndarray, truth: np.ndarray, seed: int
+    x: np.ndarray, captions: np.ndarray, apart: Apart, truth: np.ndarray, seed: int
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Rankings by caption when a share of the clean pairs has each other's: honest mistakes.
 
@@ -135,10 +136,11 @@ def swapped(
     """
     for share, order in mistaken(truth, seed):
         far = disagreement(x, captions[order])
-        on = Footings.of(outlying, far)
+        on = Footings.of(apart, far)
+        outlying, odd = parts(apart, far, on)
         ways = {
-            "combined": combined(outlying, far, on),
-            "without the cap": sum(parts(outlying, far, on)),
+            "combined": combined(apart, far, on),
+            "without the cap": outlying + WEIGHT * odd,
             "clip": far,
         }
         yield f"{share:g}", {name: kept(evaluate(one, truth)) for name, one in ways.items()}
@@ -199,11 +201,11 @@ def ranked(
     scales = score_scales(x, scale_settings(reference), copies=copies)
     found["scales"] = scales.combined
     far = disagreement(x, captions)
-    found["combined"] = combined(scales.combined, far, Footings.of(scales.combined, far))
+    found["combined"] = combined(scales.apart, far, Footings.of(scales.apart, far))
     mixture = fit_mixture(-far)
     found["clip"] = far
     found["gmm"] = mismatch_log_odds(-far, mixture.means, mixture.sds, mixture.weights)
-    found["feature norm"] = np.linalg.norm(x.astype(np.float64), axis=1)
+    found["feature norm"] = lengths(x)
     return found, scales, copies
 
 
@@ -222,8 +224,8 @@ def _record(folder: Path, cell: tuple[str, float, int]) -> Path:
     reference = ReferenceSettings()
     rule = digest({
         "pairs": PAIRS, "copies": RULE, "reference": reference.model_dump(mode="json"),
-        "density": DensitySettings().model_dump(mode="json"), "cap": CAP, "width": LEAST_WIDTH,
-        "scales": scale_settings(reference).model_dump(mode="json"), "mixture": "sorted",
+        "density": DensitySettings().model_dump(mode="json"), "combined": RULE_OF_COMBINED,
+        "measured": MEASURED, "scales": scale_settings(reference).model_dump(mode="json"), "mixture": "sorted",
     })  # fmt: skip
     (folder / "cells").mkdir(parents=True, exist_ok=True)
     return folder / "cells" / f"{attack}-{rate:g}-{seed}-{rule[:12]}.json"

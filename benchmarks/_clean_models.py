@@ -62,9 +62,9 @@ def ranked(
     reference = ReferenceSettings(seed=seed)
     copies, _ = counted(x, reference)
     scales = scale_settings(reference)
-    outlying, far = score_scales(x, scales, copies=copies).combined, disagreement(x, captions)
-    on = Footings.of(outlying, far)
-    own = combined(outlying, far, on)
+    apart, far = score_scales(x, scales, copies=copies).apart, disagreement(x, captions)
+    on = Footings.of(apart, far)
+    own = combined(apart, far, on)
     if clean is None or their_captions is None:
         return own, np.empty(0)
     away = score_clean_scales(x, clean, scales, copies=copies)

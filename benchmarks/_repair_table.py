@@ -202,9 +202,9 @@ def _scores(made: Suspect, s: FilterSettings) -> np.ndarray:
     """What a case's default ranking gives these pairs, near-copies counted as there."""
     x, texts = embedded(made)
     copies, _ = counted(x, s.reference)
-    outlying = score_scales(x, scale_settings(s.reference), copies=copies).combined
+    apart = score_scales(x, scale_settings(s.reference), copies=copies).apart
     far = disagreement(x, texts)
-    return combined(outlying, far, Footings.of(outlying, far))
+    return combined(apart, far, Footings.of(apart, far))
 
 
 def clean_pool(

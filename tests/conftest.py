@@ -1,7 +1,8 @@
-"""One source of randomness, shape annotations that are really checked, and a small case."""
+"""One source of randomness, shape annotations that are really checked, own device locks, and a small case."""
 
 import importlib.util
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,14 @@ from jaxtyping import install_import_hook
 
 SHAPED = ["clipforensics.detect"]
 install_import_hook(SHAPED, "typeguard.typechecked")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_locks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Device locks of this test process alone: no run of its user, and no test of another, waits for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CLIPFORENSICS_LOCKS", str(tmp_path_factory.mktemp("locks")))
+        yield
 
 
 @pytest.fixture

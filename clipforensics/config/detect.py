@@ -132,7 +132,6 @@ class ScaleSettings(Settings):
         title="Neighbours",
         description="at most an eighth of the reference size",
     )
-    score: Literal["lof", "slof", "kdist"] = Field(default="lof", title="Score")
     draws: int = Field(default=3, ge=1, le=1000, title="Draws", description="at every scale")
     seed: int = Field(default=0, ge=0, title="Seed", description="of the random draws")
     normalize: bool = Field(

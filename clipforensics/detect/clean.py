@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, Float64
 
 from clipforensics.config.detect import DensitySettings, ReferenceSettings, ScaleSettings
+from clipforensics.detect.apart import Apart, lengths
 from clipforensics.detect.density import FROM_NEIGHBOURS, logged, neighbours_needed
 from clipforensics.detect.draws import check_differ, place_in_sets, plan_for, sets_of
 from clipforensics.detect.embeddings import (
@@ -23,7 +24,7 @@ from clipforensics.detect.embeddings import (
 from clipforensics.detect.forest import isolation_forest
 from clipforensics.detect.frequent import counted
 from clipforensics.detect.neighbours import Neighbours, neighbours
-from clipforensics.detect.scales import combine, footing, scales_for
+from clipforensics.detect.scales import asked_at, combine, footing, scales_for
 from clipforensics.detect.workers import each_in_turn
 from clipforensics.errors import DataError, RunError
 
@@ -79,10 +80,10 @@ def score_clean_scales(
     progress: Progress | None = None,
     stop: Stop | None = None,
     copies: Copies | None = None,
-) -> Float64[np.ndarray, " q"]:
-    """`score_clean` for `scales.score_scales`: the largest z of a clean row.
+) -> Apart:
+    """`score_clean` for `scales.score_scales`: the measures of every clean row, [q] each.
 
-    Medians and widths are those of x, so that both stand on one footing.
+    Medians and widths of the z are those of x, so that both stand on one footing.
 
     Raises:
         ConfigError, DataError, RunError: as `score_clean`.
@@ -91,22 +92,21 @@ def score_clean_scales(
     check_differ(copies)
     scales = scales_for(len(copies.first), cfg)
     sizes = sorted({scale.reference_size for scale in scales})
-    z = []
+    z, beside = [], {}
     for at, size in enumerate(sizes):
-        asked = [
-            (cfg.score, DensitySettings(k=scale.k))
-            for scale in scales
-            if scale.reference_size == size
-        ]
+        asked = asked_at(size, scales)
         reference = ReferenceSettings(
             reference_size=size, draws=cfg.draws, seed=cfg.seed, normalize=cfg.normalize
         )
         told = _told(progress, stop, f"scale {size:,}", at, len(sizes))
         own, found = _log_means(x, clean, asked, reference, told, stop, copies)
-        for mine, theirs in zip(own, found, strict=True):
-            middle, width = footing(mine)
-            z.append((theirs - middle) / width if width > 0 else np.zeros_like(theirs))
-    return combine(np.array(z))[0]
+        for (name, _), mine, theirs in zip(asked, own, found, strict=True):
+            if name == "lof":
+                middle, width = footing(mine)
+                z.append((theirs - middle) / width if width > 0 else np.zeros_like(theirs))
+            else:
+                beside[name] = theirs
+    return Apart(combine(np.array(z))[0], norm=lengths(clean, cfg.normalize), **beside)
 
 
 def _log_means(

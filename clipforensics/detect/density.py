@@ -172,6 +172,17 @@ def lid_from_neighbours(
         return _defined("lid", -1 / np.log(near[:, :-1] / near[:, -1:]).mean(axis=1))
 
 
+def dimension_from_neighbours(
+    dist: Float[np.ndarray, "n k"], ids: Int64[np.ndarray, "n k"], cfg: DensitySettings
+) -> Float64[np.ndarray, " n"]:
+    """`lid`, but a row whose neighbours are all equally far has a very large one: where other
+    measures are joined with it, that row must not refuse them all."""
+    near = _first(dist, ids, cfg.lid_neighbours).dist
+    with np.errstate(divide="ignore"):
+        narrowing = -np.log(near[:, :-1] / near[:, -1:]).mean(axis=1)
+    return 1 / np.maximum(narrowing, np.finfo(np.float64).tiny)
+
+
 def dao_from_neighbours(
     dist: Float[np.ndarray, "n k"], ids: Int64[np.ndarray, "n k"], cfg: DensitySettings
 ) -> Float64[np.ndarray, " n"]:
@@ -210,12 +221,17 @@ FROM_NEIGHBOURS: dict[str, Callable[[np.ndarray, np.ndarray, DensitySettings], n
     "dao_pow": dao_pow_from_neighbours,
     "kdist": kdist_from_neighbours,
     "lid": lid_from_neighbours,
+    "dimension": dimension_from_neighbours,
 }
 
 
 def neighbours_needed(detector: str, cfg: DensitySettings) -> int:
     """How many neighbours per row a density score of this name reads."""
-    by_name = {"lid": cfg.lid_neighbours, "dao": max(cfg.k, cfg.lid_neighbours)}
+    by_name = {
+        "lid": cfg.lid_neighbours,
+        "dimension": cfg.lid_neighbours,
+        "dao": max(cfg.k, cfg.lid_neighbours),
+    }
     return by_name.get(detector.removesuffix("_pow"), cfg.k)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from clipforensics.config.detect import DETECTORS, DensitySettings, ReferenceSettings
-from clipforensics.detect.density import Undefined
+from clipforensics.detect.density import FROM_NEIGHBOURS, Undefined
 from clipforensics.detect.device import device_for
 from clipforensics.detect.draws import Plan, plan_for, sets_of
 from clipforensics.detect.embeddings import (
@@ -130,7 +130,7 @@ def score_each(
         ConfigError, DataError, RunError: as `score`.
     """
     for detector, _ in asked:
-        if detector not in DETECTORS:
+        if detector not in DETECTORS and detector not in FROM_NEIGHBOURS:
             raise ConfigError(f"Unknown detector {detector!r}; known are {', '.join(DETECTORS)}.")
     check_mode(mode, reference, [detector for detector, _ in asked])
     for table in (x,) if captions is None else (x, captions):

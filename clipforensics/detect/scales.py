@@ -2,7 +2,8 @@
 
 At a scale (reference size B, neighbours k) a group stands out while it is rarer than k / 2B, and a
 clean row looks normal while its own kind is more frequent than 2k / B. Neither rate is known, so
-every scale is tried, and a row is as suspicious as at the scale where it stands out most.
+every scale is tried, and a row is as suspicious as at the scale where it stands out most. The same
+neighbours give the other measures of `apart` at one scale.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -13,6 +14,7 @@ import numpy as np
 from jaxtyping import Float, Float64, Int64
 
 from clipforensics.config.detect import DensitySettings, ReferenceSettings, ScaleSettings
+from clipforensics.detect.apart import AT, Apart, lengths
 from clipforensics.detect.draws import check_differ
 from clipforensics.detect.embeddings import Copies, check_embeddings, content_words, find_copies
 from clipforensics.detect.neighbours import check_k
@@ -51,6 +53,7 @@ class ScaleScores:
         z: float64 [scales, n], ln score in robust standard deviations from its scale's median.
         combined: float64 [n], the largest z of a row; higher is more suspicious.
         best: int64 [n], the position in `scales` where that was.
+        apart: that z, and the other measures of how far a row lies from others.
         info: what made it, in JSON types.
     """
 
@@ -60,6 +63,7 @@ class ScaleScores:
     z: np.ndarray
     combined: np.ndarray
     best: np.ndarray
+    apart: Apart
     info: dict[str, Any]
 
 
@@ -112,7 +116,7 @@ def score_scales(
 
     Args:
         x, progress, stop, copies, captions: as `reference.score_each`.
-        cfg: reference sizes, neighbours, score, draws, seed, features.
+        cfg: reference sizes, neighbours, draws, seed, features.
         state: what `keep` was given last by an earlier attempt with the same arguments.
         keep: given the state after each reference set, as in `reference.score_each`.
 
@@ -126,8 +130,9 @@ def score_scales(
     scales = scales_for(len(copies.first), cfg)
     words = content_words(x, copies.first, cfg.normalize, reading)
     work = _Work(scales, cfg, len(copies.first))
-    if state is None or state.mean.shape != (len(scales), len(copies.first)):
-        state = State(0, *np.zeros((2, len(scales), len(copies.first))))
+    shape = (len(scales) + len(work.also), len(copies.first))
+    if state is None or state.mean.shape != shape:
+        state = State(0, *np.zeros((2, *shape)))
     infos = []
     for size, own, begun in work.parts():
         done = min(max(state.done - begun, 0), work.sets(size))
@@ -142,20 +147,39 @@ def score_scales(
             if progress is not None:
                 progress(begun + done, work.total)
 
-        asked = [(cfg.score, DensitySettings(k=scale.k)) for scale in scales[own]]
         reference = ReferenceSettings(
             reference_size=size, draws=cfg.draws, seed=cfg.seed, normalize=cfg.normalize
         )
-        found = score_each(x, asked, reference, told, stop, part, kept, copies, captions, words)
-        infos += [one.info for one in found]
-    mean, spread = np.exp(state.mean), np.sqrt(state.square / max(1, cfg.draws - 1))
-    z = np.array([robust_z(one) for one in state.mean])
+        found = score_each(
+            x, work.asked(size), reference, told, stop, part, kept, copies, captions, words
+        )
+        infos += [one.info for one in found if one.info["detector"] == "lof"]
+    ranks = np.array(work.ranking)
+    mean, spread = np.exp(state.mean[ranks]), np.sqrt(state.square[ranks] / max(1, cfg.draws - 1))
+    z = np.array([robust_z(state.mean[one]) for one in ranks])
     combined, best = combine(z)
+    kdist, dimension = (state.mean[one] for one in work.also)
+    apart = Apart(combined, kdist, dimension, lengths(x, cfg.normalize)[copies.first])
     at = copies.place
     return ScaleScores(
-        scales, mean[:, at], spread[:, at], z[:, at], combined[at], best[at],
+        scales, mean[:, at], spread[:, at], z[:, at], combined[at], best[at], apart[at],
         _info(cfg, scales, infos, combined, best),
     )  # fmt: skip
+
+
+def asked_at(size: int, scales: Sequence[Scale]) -> list[tuple[str, DensitySettings]]:
+    """What is scored in sets of one size: LOF at each k, and at the size of `apart` its measures."""
+    asked = [("lof", DensitySettings(k=one.k)) for one in scales if one.reference_size == size]
+    if size != _measured_at(scales):
+        return asked
+    beside = DensitySettings(k=min(int(AT[1]), size - 1))
+    return [*asked, ("kdist", beside), ("dimension", beside)]
+
+
+def _measured_at(scales: Sequence[Scale]) -> int:
+    """The reference size of k-distance and dimension: the largest up to the usual one."""
+    sizes = {scale.reference_size for scale in scales}
+    return max((size for size in sizes if size <= int(AT[0])), default=min(sizes))
 
 
 def robust_z(log_scores: Float[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
@@ -184,8 +208,12 @@ class _Work:
     """Which reference sets there are, counted over all sizes."""
 
     def __init__(self, scales: Sequence[Scale], cfg: ScaleSettings, rows: int) -> None:
-        self.scales, self.draws, self.rows = scales, cfg.draws, rows
+        self.draws, self.rows = cfg.draws, rows
         self.sizes = sorted({scale.reference_size for scale in scales})
+        self.by_size = {size: asked_at(size, scales) for size in self.sizes}
+        names = [name for size in self.sizes for name, _ in self.by_size[size]]
+        self.ranking = [at for at, name in enumerate(names) if name == "lof"]
+        self.also = [names.index(name) for name in ("kdist", "dimension")]
 
     @property
     def total(self) -> int:
@@ -195,11 +223,15 @@ class _Work:
         """Reference sets of this size, in all draws; the whole set is drawn once."""
         return max(1, self.rows // size * self.draws) if self.rows >= 2 * size else 1
 
+    def asked(self, size: int) -> list[tuple[str, DensitySettings]]:
+        """What is scored in the sets of this size, in the order of the state's rows."""
+        return self.by_size[size]
+
     def parts(self) -> list[tuple[int, slice, int]]:
-        """Reference size, its scales, and how many sets come before its own."""
+        """Reference size, its rows of the state, and how many sets come before its own."""
         parts, at, begun = [], 0, 0
         for size in self.sizes:
-            count = sum(scale.reference_size == size for scale in self.scales)
+            count = len(self.by_size[size])
             parts.append((size, slice(at, at + count), begun))
             at, begun = at + count, begun + self.sets(size)
         return parts
@@ -217,7 +249,7 @@ def _info(
               "copy_groups", "largest_copy_group")  # fmt: skip
     return {
         "detector": "scales",
-        "score": cfg.score,
+        "score": "lof",
         **{name: infos[0][name] for name in shared},
         "scales": [
             {

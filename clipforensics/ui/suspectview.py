@@ -22,6 +22,9 @@ from clipforensics.ui import (
 ROWS = 5
 SHOWN = 8
 GROUPS = 3
+APART = {"scales": "density over all scales", "norm": "length", "kdist": "k-distance",
+         "dimension": "dimension"}  # fmt: skip
+"""What each measure of `detect.apart` is called."""
 
 
 def suspects(case: Any, note: str | None = None) -> None:
@@ -160,20 +163,24 @@ def left_out(case: Any, ranking: Any) -> None:
 def joined(case: Any, row: int, reference: ReferenceSettings) -> None:
     """What density and caption each add to a pair's rank by both."""
     from clipforensics.config.detect import DensitySettings
-    from clipforensics.detect.combined import CAP, Footings, parts
+    from clipforensics.detect.combined import CAP, WEIGHT, Footings, parts, votes
     from clipforensics.jobs.scanning import scan
 
     asked = DensitySettings(), reference
-    outlying, disagreement, both = (
-        scan.scores(case, name, *asked) for name in ("scales", "clip", "combined")
-    )
-    on = Footings.read(both.info["footings"])
-    far, odd = (float(one[row]) for one in parts(outlying.mean, disagreement.mean, on))
-    cut = f" ({odd:.1f}, of which {CAP:g} count: more is as often a mistake)" if odd > CAP else ""
+    disagreement, both = (scan.scores(case, name, *asked) for name in ("clip", "combined"))
+    on, rows = Footings.read(both.info["footings"]), np.array([row])
+    apart = scan.measures(case, reference)[rows]
+    far, odd = (float(one[0]) for one in parts(apart, disagreement.mean[rows], on))
+    counts = WEIGHT * max(-CAP, min(odd, CAP))
+    cut = f" (at most {CAP:g} of {odd:.1f} count: more is as often a mistake)" if odd > CAP else ""
     st.markdown(
         f"Score **{both.mean[row]:.1f}** = **{far:.1f}** for lying apart from other pictures "
-        f"{'+' if odd >= 0 else '−'} **{abs(min(odd, CAP)):.1f}** for how ill its caption fits{cut}, "
+        f"{'+' if counts >= 0 else '−'} **{abs(counts):.1f}** for how ill its caption fits{cut}, "
         "in robust deviations over all pairs."
+    )
+    said = {name: float(one[0]) for name, one in votes(apart, on).items()}
+    st.caption(
+        "Apart by " + ", ".join(f"{title} {said[name]:+.1f}" for name, title in APART.items()) + "."
     )
 
 

@@ -59,8 +59,8 @@ def test_swapped_captions_leave_the_poison_and_its_density_alone(rng):
     x = rng.normal(size=(400, 8)).astype(np.float32)
     captions, truth = x.copy(), np.arange(400) < 20
     captions[truth] = rng.normal(size=(20, 8))  # false captions that were not believed
-    outlying = rng.normal(size=400)
-    found = dict(swapped(x, captions, outlying, truth, seed=0))
+    apart = Apart(*rng.normal(size=(4, 400)))
+    found = dict(swapped(x, captions, apart, truth, seed=0))
     assert list(found) == [f"{share:g}" for share in SWAPPED]
     assert found["0"]["clip"] == {"auroc": 1.0, "recall_at_0.01": 0.2}  # four rows of twenty
     assert found["0.2"]["clip"]["auroc"] < 0.95

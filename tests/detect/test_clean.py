@@ -38,8 +38,9 @@ def test_a_clean_row_that_is_in_the_case_gets_its_own_score(detector, rng):
 
 def test_over_scales_too(rng):
     x = world(rng, 300)
-    own = score_scales(x, SCALES).combined[:40]
-    np.testing.assert_allclose(score_clean_scales(x, x[:40], SCALES), own, rtol=1e-9)
+    own, found = score_scales(x, SCALES).apart[np.arange(40)], score_clean_scales(x, x[:40], SCALES)
+    for name, one in found.tables().items():
+        np.testing.assert_allclose(one, getattr(own, name), rtol=1e-9, err_msg=name)
 
 
 def test_lof_of_a_row_outside_is_that_of_scikit_learn(rng):
@@ -69,7 +70,7 @@ def test_a_cut_from_clean_rows_keeps_its_promise_on_the_case(detector, rng):
     reference = ReferenceSettings(reference_size=250, draws=2)
     if detector == "scales":
         cfg = ScaleSettings(reference_sizes=(128, 256), neighbours=(8, 16), draws=2)
-        own, theirs = score_scales(case, cfg).combined, score_clean_scales(case, clean, cfg)
+        own, theirs = score_scales(case, cfg).combined, score_clean_scales(case, clean, cfg).scales
     else:
         density = DensitySettings(k=8)
         own = score(case, detector, density, reference).mean

@@ -3,12 +3,19 @@
 import numpy as np
 import pytest
 
-from clipforensics.detect.combined import CAP, Footings, combined
+from clipforensics.detect.apart import MEASURES, Apart, lengths
+from clipforensics.detect.combined import CAP, VOTE, WEIGHT, Footings, combined, votes
 from clipforensics.detect.metrics import auroc
 
 
+def by_scales(outlying):
+    """What lies apart by density over scales alone: the other measures tell nothing."""
+    return Apart(outlying, *np.zeros((3, len(outlying))))
+
+
 def ranked(outlying, disagreement):
-    return combined(outlying, disagreement, Footings.of(outlying, disagreement))
+    apart = outlying if isinstance(outlying, Apart) else by_scales(outlying)
+    return combined(apart, disagreement, Footings.of(apart, disagreement))
 
 
 def test_both_parts_stand_on_one_footing_by_hand():
@@ -17,20 +24,48 @@ def test_both_parts_stand_on_one_footing_by_hand():
     same = np.full(5, 0.5)  # all equal: tells nothing
     np.testing.assert_allclose(ranked(outlying, same), [-2 * one, -one, 0, one, 2 * one])
     disagreement = np.array([12.0, 2, 0, 1, 3])  # median 2, MAD 1; 10 / 1.4826 is cut at 2
-    expected = [-2 * one + CAP, -one, -2 * one, 0, 3 * one]
+    expected = np.array([-2 * one, -one, 0, one, 2 * one]) + WEIGHT * np.array(
+        [CAP, 0, -2 * one, -one, one]
+    )
     np.testing.assert_allclose(ranked(outlying, disagreement), expected)
 
 
 def test_a_caption_that_fits_too_well_counts_no_more_than_one_that_does_not():
-    on = Footings((0.0, 1.0), (0.0, 1.0))
+    on = Footings(dict.fromkeys([*MEASURES, "outlying", "disagreement"], (0.0, 1.0)))
     np.testing.assert_array_equal(
-        combined(np.zeros(4), np.array([-9.0, -1, 1, 9]), on), [-CAP, -1, 1, CAP]
+        combined(by_scales(np.zeros(4)), np.array([-9.0, -1, 1, 9]), on),
+        WEIGHT * np.array([-CAP, -1, 1, CAP]),
     )
+
+
+def test_density_and_length_lead_and_the_others_have_a_vote():
+    on = Footings(dict.fromkeys([*MEASURES, "outlying", "disagreement"], (0.0, 1.0)))
+    many = np.array([-9.0, -0.5, 0.5, 9])
+    said = votes(Apart(many, many, many, many), on)
+    for name in ("scales", "norm"):
+        np.testing.assert_array_equal(said[name], many)
+    for name in ("kdist", "dimension"):
+        np.testing.assert_array_equal(said[name], [-VOTE, -0.5, 0.5, VOTE])
+    found = combined(Apart(many, many, many, many), np.zeros(4), on)
+    np.testing.assert_array_equal(found, [-18 - 2 * VOTE, -2, 2, 18 + 2 * VOTE])
+
+
+def test_lengths_are_of_what_is_scored(tmp_path, rng, monkeypatch):
+    monkeypatch.setattr("clipforensics.detect.apart.ROWS", 7)
+    x = (100 * rng.normal(size=(20, 600))).astype(
+        np.float16
+    )  # squares that half precision cannot hold
+    np.save(tmp_path / "x.npy", x)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    np.testing.assert_allclose(lengths(mapped), np.linalg.norm(x.astype(float), axis=1), rtol=1e-6)
+    np.testing.assert_array_equal(lengths(mapped, normalize=True), np.ones(20))
 
 
 def test_a_score_that_many_rows_share_sets_the_footing_once():
     scores = np.array([0.0, 1, 2, 3, 4] + [4.0] * 40)  # of the different ones: median 2, MAD 1
-    assert Footings.of(scores, scores).outlying == pytest.approx((2, 1.4826))
+    assert Footings.of(by_scales(scores), scores).by_name["disagreement"] == pytest.approx(
+        (2, 1.4826)
+    )
 
 
 @pytest.mark.parametrize("share", [0.3, 0.53, 0.9])
@@ -48,12 +83,13 @@ def test_many_copies_of_one_pair_do_not_blank_the_ranking(share, jitter, rng):
 
 
 def test_the_units_of_neither_score_matter(rng):
-    a, b = rng.normal(size=200), rng.normal(size=200)
-    np.testing.assert_allclose(ranked(a, b), ranked(3 * a + 7, 0.1 * b - 4), atol=1e-9)
+    a, b = rng.normal(size=(4, 200)), rng.normal(size=200)
+    other = Apart(*(a * [[3], [0.2], [5], [40]] + 7))
+    np.testing.assert_allclose(ranked(Apart(*a), b), ranked(other, 0.1 * b - 4), atol=1e-9)
 
 
 def test_shuffling_rows_shuffles_the_ranking(rng):
-    a, b, order = rng.normal(size=99), rng.normal(size=99), rng.permutation(99)
+    a, b, order = Apart(*rng.normal(size=(4, 99))), rng.normal(size=99), rng.permutation(99)
     np.testing.assert_allclose(ranked(a[order], b[order]), ranked(a, b)[order])
 
 
@@ -62,7 +98,8 @@ def test_a_row_without_direction_counts_as_usual_and_one_without_density_has_no_
     a[3], b[5] = np.nan, np.nan
     found = ranked(a, b)
     assert np.flatnonzero(np.isnan(found)).tolist() == [3]
-    assert found[5] == pytest.approx((a[5] - np.nanmedian(a)) / Footings.of(a, b).outlying[1])
+    on = Footings.of(by_scales(a), b).by_name
+    assert found[5] == pytest.approx((a[5] - np.nanmedian(a)) / on["scales"][1] / on["outlying"][1])
 
 
 def test_nothing_to_compare_leaves_the_density_alone(rng):
@@ -73,7 +110,7 @@ def test_nothing_to_compare_leaves_the_density_alone(rng):
 def test_footings_survive_json():
     import json
 
-    on = Footings.of(np.arange(9.0), np.arange(9.0) ** 2)
+    on = Footings.of(Apart(*np.arange(36.0).reshape(4, 9)), np.arange(9.0) ** 2)
     assert Footings.read(json.loads(json.dumps(on.record()))) == on
 
 

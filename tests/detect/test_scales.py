@@ -7,7 +7,14 @@ from clipforensics.config.detect import DensitySettings, ReferenceSettings, Scal
 from clipforensics.config.settings import parse
 from clipforensics.detect.metrics import auroc
 from clipforensics.detect.reference import State, score
-from clipforensics.detect.scales import Scale, combine, robust_z, scales_for, score_scales
+from clipforensics.detect.scales import (
+    Scale,
+    asked_at,
+    combine,
+    robust_z,
+    scales_for,
+    score_scales,
+)
 from clipforensics.errors import ConfigError, RunError
 
 CFG = ScaleSettings(reference_sizes=(64, 128, 256), neighbours=(4, 8, 16), draws=2)
@@ -27,6 +34,34 @@ def test_every_scale_is_the_single_score_of_its_own(world):
         alone = score(x, "lof", DensitySettings(k=scale.k), reference)
         np.testing.assert_allclose(found.mean[at], alone.mean, rtol=1e-12)
         np.testing.assert_allclose(found.spread[at], alone.spread, rtol=1e-7, atol=1e-12)
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_the_other_measures_are_single_scores_at_the_usual_scale(world, normalize):
+    """Of sizes 64 to 256 the largest; k = 16, and 15 where a set has 16 rows."""
+    x, cfg = world[0], CFG.model_copy(update={"normalize": normalize})
+    apart = score_scales(x, cfg).apart
+    reference = ReferenceSettings(reference_size=256, draws=2, collapse=False, normalize=normalize)
+    for name, single in (("kdist", "kdist"), ("dimension", "lid")):
+        alone = score(x, single, DensitySettings(k=16), reference).mean
+        np.testing.assert_allclose(getattr(apart, name), np.log(alone), rtol=1e-9, atol=1e-12)
+    norm = np.ones(len(x)) if normalize else np.linalg.norm(x, axis=1)
+    np.testing.assert_allclose(apart.norm, norm, rtol=1e-6)
+    np.testing.assert_array_equal(apart.scales, score_scales(x, cfg).combined)
+
+
+def test_they_are_measured_up_to_the_usual_size_and_below_the_rows_of_a_set():
+    scales = [Scale(size, 4) for size in (16, 1024, 4096)]
+    assert [name for name, _ in asked_at(1024, scales)] == ["lof", "kdist", "dimension"]
+    assert [name for name, _ in asked_at(4096, scales)] == ["lof"]
+    assert [one.k for _, one in asked_at(16, scales[:1])] == [4, 15, 15]
+    assert len(asked_at(4096, scales[2:])) == 3  # the least there is
+
+
+def test_rows_that_lie_equally_far_have_scores(rng):
+    """No dimension can be told there; that is no reason to refuse all scales."""
+    apart = score_scales(np.eye(300), CFG).apart
+    assert all(np.isfinite(one).all() for one in apart.tables().values())
 
 
 def test_the_combined_ranking_is_as_good_as_the_best_scale_at_any_rate(planted_poison, rng):
@@ -60,6 +95,8 @@ def test_shuffling_rows_shuffles_the_whole_answer(world, rng):
     shuffled, plain = score_scales(x[order], CFG), score_scales(x, CFG)
     np.testing.assert_allclose(shuffled.z, plain.z[:, order], rtol=1e-9, atol=1e-9)
     np.testing.assert_array_equal(shuffled.best, plain.best[order])
+    for name, one in shuffled.apart.tables().items():
+        np.testing.assert_allclose(one, getattr(plain.apart[order], name), rtol=1e-9, err_msg=name)
 
 
 def test_robust_z_by_hand():
@@ -86,6 +123,8 @@ def test_an_interrupted_scan_goes_on_to_the_same_scores(world):
     assert told[-1][0] == told[-1][1]
     np.testing.assert_array_equal(again.combined, whole.combined)
     np.testing.assert_array_equal(again.spread, whole.spread)
+    for name, one in again.apart.tables().items():
+        np.testing.assert_array_equal(one, getattr(whole.apart, name), err_msg=name)
 
 
 def test_scales_that_do_not_fit_are_left_out_and_none_is_an_error():

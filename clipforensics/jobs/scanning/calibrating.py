@@ -27,6 +27,7 @@ from clipforensics.config.settings import parse
 from clipforensics.data.pairs import Pairs
 from clipforensics.data.tables import read_pairs
 from clipforensics.detect.agreement import cosines, disagreement, mismatch_log_odds
+from clipforensics.detect.apart import Apart
 from clipforensics.detect.clean import score_clean, score_clean_scales
 from clipforensics.detect.combined import Footings, combined
 from clipforensics.detect.embeddings import find_copies
@@ -185,10 +186,12 @@ def _scored(
     if detector in WITH_CAPTIONS:
         texts = np.load(place / "texts.npy", mmap_mode="r", allow_pickle=False)[good]
         if detector == "combined":
-            outlying = _by_density(case, images, settings, progress, stop)
-            return _combined(case, outlying, images, texts, settings, progress, stop), 0
+            apart = _over_scales(case, images, settings, progress, stop)
+            return _combined(case, apart, images, texts, settings, progress, stop), 0
         return _by_caption(case, images, texts, settings)
     images = images[find_copies(images, reference.normalize).first]
+    if detector in MANY_SCALES:
+        return _over_scales(case, images, settings, progress, stop).scales, 0
     return _by_density(case, images, settings, progress, stop), 0
 
 
@@ -199,15 +202,30 @@ def _by_density(
     progress: Progress | None,
     stop: Stop | None,
 ) -> np.ndarray:
-    """Clean pictures against the case's own reference sets."""
+    """Clean pictures against the case's own reference sets, by one detector."""
     _, x = usable(case)
     detector, reference = settings.detector, settings.reference
     copies = copies_of(case, x, reference, stop)
     told = told_as(progress, f"scoring clean pairs by {detector}")
     try:
-        if detector in MANY_SCALES:
-            return score_clean_scales(x, images, scale_settings(reference), told, stop, copies)
         return score_clean(x, images, detector, settings.density, reference, told, stop, copies)
+    except RunError as problem:
+        raise Stopped(str(problem)) from None
+
+
+def _over_scales(
+    case: Case,
+    images: np.ndarray,
+    settings: CleanSettings,
+    progress: Progress | None,
+    stop: Stop | None,
+) -> Apart:
+    """How far clean pictures lie from the case's own, in its reference sets of every size."""
+    _, x = usable(case)
+    copies = copies_of(case, x, settings.reference, stop)
+    told = told_as(progress, f"scoring clean pairs by {settings.detector}")
+    try:
+        return score_clean_scales(x, images, scale_settings(settings.reference), told, stop, copies)
     except RunError as problem:
         raise Stopped(str(problem)) from None
 
@@ -227,7 +245,7 @@ def _by_caption(
 
 def _combined(
     case: Case,
-    outlying: np.ndarray,
+    apart: Apart,
     images: np.ndarray,
     texts: np.ndarray,
     settings: CleanSettings,
@@ -240,7 +258,7 @@ def _combined(
     told[able] = disagreement(images[able], texts[able])
     asked = settings.density, settings.reference
     kept = scores(case, "combined", *asked, progress, stop).info["footings"]
-    return combined(outlying, told, Footings.read(kept))
+    return combined(apart, told, Footings.read(kept))
 
 
 def _key(case: Case, clean: str, settings: CleanSettings) -> dict[str, Any]:

@@ -45,6 +45,7 @@ from clipforensics.jobs.scanning.embedded import (
 from clipforensics.jobs.scanning.embedding import Progress, Stop, embed
 from clipforensics.jobs.scanning.scoring import (
     is_scored,
+    measures,
     scale_scores,
     scores,
     told_as,
@@ -55,7 +56,7 @@ from clipforensics.jobs.scanning.suspects import suspected_labels
 
 __all__ = [
     "bad_pictures", "embed", "embeddings", "graph", "is_embedded", "is_scored", "latest_scan",
-    "map_settings", "neighbours_of", "projection", "run", "scale_scores", "scan", "scored_rows", "scores", "text_embeddings",
+    "map_settings", "measures", "neighbours_of", "projection", "run", "scale_scores", "scan", "scored_rows", "scores", "text_embeddings",
     "truth_figures",
 ]  # fmt: skip
 

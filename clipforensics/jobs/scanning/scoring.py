@@ -11,7 +11,8 @@ from clipforensics.cases.case import Case
 from clipforensics.cases.evidence import evidence_dir, is_made, write_json, writing
 from clipforensics.config.detect import DensitySettings, ReferenceSettings, ScaleSettings
 from clipforensics.detect.agreement import cosines, mismatch_log_odds
-from clipforensics.detect.combined import CAP, LEAST_WIDTH, Footings, combined
+from clipforensics.detect.apart import AT, MEASURES, Apart
+from clipforensics.detect.combined import CAP, LEAST_WIDTH, VOTE, WEIGHT, Footings, combined
 from clipforensics.detect.embeddings import release
 from clipforensics.detect.frequent import RULE
 from clipforensics.detect.metrics import evaluate
@@ -31,7 +32,12 @@ from clipforensics.jobs.scanning.resuming import Keeper
 from clipforensics.repair.split import fit_mixture
 
 CHECK_ROWS = 65_536
+RULE_OF_COMBINED = {"disagreement_counts_up_to": CAP, "disagreement_weighs": WEIGHT,
+                    "vote_counts_up_to": VOTE, "least_width": LEAST_WIDTH}  # fmt: skip
+MEASURED = {"measures": list(MEASURES), "at": list(AT)}
 SCALE_FILES = ("z", "best")
+BESIDE = tuple(name for name in MEASURES if name != "scales")
+"""Measures that the scan over scales keeps beside its own ranking."""
 PARTS = ("scales", "clip")
 """What `combined` joins."""
 
@@ -58,8 +64,8 @@ def scores(
     key = scores_key(case, detector, density, reference)
     folder = evidence_dir(case, "scores", key)
     if detector == "combined" and not is_made(folder):
-        parts = [scores(case, part, density, reference, progress, stop) for part in PARTS]
-        made = _combined(case, *parts)
+        outlying, odd = (scores(case, one, density, reference, progress, stop) for one in PARTS)
+        made = _combined(case, outlying, measures(case, reference), odd)
         with writing(folder, key) as part:
             _write_scores(part, np.arange(len(case.pairs)), made)
     elif not is_made(folder):
@@ -94,6 +100,20 @@ def scale_scores(
     return z, best, info["scales"]
 
 
+def measures(case: Case, reference: ReferenceSettings) -> Apart:
+    """How far every pair's picture lies from others, [n] each and NaN without a score.
+
+    Needs `scores(case, "scales", ...)`, which measures them all.
+    """
+    key = scores_key(case, "scales", DensitySettings(), reference)
+    folder, rows = evidence_dir(case, "scores", key), scored_rows(case)
+    tables = {"scales": _read_scores(folder, len(case.pairs)).mean}
+    for name in BESIDE:
+        tables[name] = np.full(len(case.pairs), np.nan)
+        tables[name][rows] = np.load(folder / f"{name}.npy", allow_pickle=False)
+    return Apart.read(tables)
+
+
 def _made(
     case: Case,
     rows: np.ndarray,
@@ -120,6 +140,7 @@ def _made(
     found = score_scales(x, cfg, told, stop, state, keep, copies, captions)
     spread = np.take_along_axis(found.spread, found.best[None], 0)[0]
     tables = {"z": found.z.astype(np.float32), "best": found.best}
+    tables |= {name: getattr(found.apart, name) for name in BESIDE}
     return Scores(found.combined, spread, found.info), tables
 
 
@@ -162,13 +183,13 @@ def _by_caption(case: Case, rows: np.ndarray, x: np.ndarray, detector: str) -> S
     return Scores(value, np.zeros(len(rows)), info)
 
 
-def _combined(case: Case, outlying: Scores, disagreement: Scores) -> Scores:
+def _combined(case: Case, outlying: Scores, apart: Apart, disagreement: Scores) -> Scores:
     """Both parts in one ranking; the spread is that of the density."""
-    on = Footings.of(outlying.mean, disagreement.mean)
+    on = Footings.of(apart, disagreement.mean)
     info = {"detector": "combined", "rows": len(scored_rows(case)), "footings": on.record(),
-            "disagreement_counts_up_to": CAP, "scales": outlying.info["scales"],
+            **RULE_OF_COMBINED, "scales": outlying.info["scales"],
             "without_caption": disagreement.info.get("without_caption", 0)}  # fmt: skip
-    return Scores(combined(outlying.mean, disagreement.mean, on), outlying.spread, info)
+    return Scores(combined(apart, disagreement.mean, on), outlying.spread, info)
 
 
 def is_scored(
@@ -239,7 +260,7 @@ def scores_key(
     if detector == "combined":
         return (
             key
-            | {"disagreement_counts_up_to": CAP, "least_width": LEAST_WIDTH}
+            | RULE_OF_COMBINED
             | {part: scores_key(case, part, density, reference) for part in PARTS}
         )
     # scores of another rule are others; where none is asked for they are those of every version
@@ -249,7 +270,13 @@ def scores_key(
         asked = scale_settings(reference)
         # few rows once had the whole set as their only scale; many are not scored anew for that
         few = {"few_rows": 2} if len(case.pairs) < 8 * min(asked.reference_sizes) else {}
-        return key | shared | rule | few | {"scales": asked.model_dump(mode="json")}
+        return (
+            key
+            | shared
+            | rule
+            | few
+            | {"scales": asked.model_dump(mode="json"), "beside": MEASURED}
+        )
     key |= {"reference": reference.model_dump(mode="json"), **rule}
     # a forest has no neighbours: its scores do not hang on k
     return key if detector == "iforest" else key | {"density": density.model_dump(mode="json")}
