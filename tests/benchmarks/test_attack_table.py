@@ -10,6 +10,8 @@ sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 from _attack_table import PAST_CONCEPT, SWAPPED, swapped
 from _attack_told import beside_best, beside_parts, by_cells, with_mistakes
 
+from clipforensics.detect.apart import Apart
+
 
 def record(attack, seed, asr, scales, combined):
     return {

@@ -188,8 +188,10 @@ def test_density_and_caption_are_joined_from_their_own_evidence(embedded):
     parts = [scan.scores(embedded, name, *asked) for name in ("scales", "clip")]
     assert scan.is_scored(embedded, "combined", *asked)
     found = scan.scores(embedded, "combined", *asked)
-    outlying, odd = (one.mean for one in parts)
-    np.testing.assert_allclose(found.mean, combined(outlying, odd, Footings.of(outlying, odd)))
+    apart, odd = scan.measures(embedded, ReferenceSettings()), parts[1].mean
+    np.testing.assert_array_equal(apart.scales, parts[0].mean)
+    np.testing.assert_allclose(apart.norm, np.linalg.norm(scan.embeddings(embedded), axis=1))
+    np.testing.assert_allclose(found.mean, combined(apart, odd, Footings.of(apart, odd)))
     assert found.info["scales"] == parts[0].info["scales"]
     again = scan.scores(embedded, "combined", *asked)
     np.testing.assert_array_equal(again.mean, found.mean)
@@ -197,6 +199,8 @@ def test_density_and_caption_are_joined_from_their_own_evidence(embedded):
 
 @pytest.mark.parametrize("blanks", [3, 40])
 def test_a_blank_caption_says_nothing_against_its_picture(embedded, monkeypatch, blanks):
+    from clipforensics.detect.combined import Footings, parts
+
     texts = tuple(
         "  " if row < blanks else text for row, text in enumerate(embedded.pairs.captions)
     )
@@ -208,12 +212,10 @@ def test_a_blank_caption_says_nothing_against_its_picture(embedded, monkeypatch,
     for name in ("clip", "gmm"):
         found = scan.scores(embedded, name, K4, ReferenceSettings())
         assert np.flatnonzero(np.isnan(found.mean)).tolist() == list(range(blanks))
-    both, apart = (
-        scan.scores(embedded, name, K4, ReferenceSettings()).mean for name in ("combined", "scales")
-    )
-    assert np.isfinite(both).all()
-    order = np.argsort(apart[:blanks], kind="stable")
-    assert (np.argsort(both[:blanks], kind="stable") == order).all()  # by density alone
+    both = scan.scores(embedded, "combined", K4, ReferenceSettings())
+    apart = scan.measures(embedded, ReferenceSettings())
+    lying, _ = parts(apart, both.mean, Footings.read(both.info["footings"]))
+    np.testing.assert_allclose(both.mean[:blanks], lying[:blanks])  # by the picture alone
 
 
 def test_copies_count_once_unless_asked_otherwise_and_neither_is_taken_for_the_other(
