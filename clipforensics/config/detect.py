@@ -23,7 +23,7 @@ CaseDetectorName = Literal[
 ]
 CASE_DETECTORS: tuple[CaseDetectorName, ...] = get_args(CaseDetectorName)
 """All that can rank a case: `scales` tries many references, `clip` and `gmm` read captions,
-`combined` joins `scales` and `clip`."""
+`combined` joins `scales`, three more measures of `detect.apart` and `clip`."""
 MANY_SCALES: tuple[CaseDetectorName, ...] = ("combined", "scales")
 """These try reference sizes and neighbours of their own."""
 DETECTOR_TITLES: dict[CaseDetectorName, str] = {

@@ -157,7 +157,7 @@ def left_out(case: Any, ranking: Any) -> None:
         said += f", {blank:,} because their caption is blank" if blank and not joint else ""
         st.text(f"{said}. They are in no ranking; the Case page lists unreadable pictures.")
     if blank and joint:
-        st.text(f"{blank:,} pairs have a blank caption: they are ranked by density alone.")
+        st.text(f"{blank:,} pairs have a blank caption: they are ranked by their pictures alone.")
 
 
 def joined(case: Any, row: int, reference: ReferenceSettings) -> None:
@@ -179,9 +179,16 @@ def joined(case: Any, row: int, reference: ReferenceSettings) -> None:
         "in robust deviations over all pairs."
     )
     said = {name: float(one[0]) for name, one in votes(apart, on).items()}
+    each = ", ".join(f"{title} {_signed(said[name])}" for name, title in APART.items())
+    where = "above" if far >= 0 else "below"
     st.caption(
-        "Apart by " + ", ".join(f"{title} {said[name]:+.1f}" for name, title in APART.items()) + "."
+        f"Apart by {each}: {_signed(sum(said.values()))} in all, {abs(far):.1f} deviations of that "
+        f"sum {where} its median."
     )
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.1f}".replace("-", "−")
 
 
 def profile(case: Any, row: int, reference: ReferenceSettings) -> None:

@@ -157,7 +157,7 @@ def test_all_scales_rank_where_they_are_chosen(home, case, visit):
 
 def test_density_and_caption_say_what_each_added(home, case, visit):
     from clipforensics.config.detect import DensitySettings, ReferenceSettings
-    from clipforensics.detect.combined import CAP
+    from clipforensics.detect.combined import CAP, WEIGHT, Footings, votes
 
     asked = DensitySettings(), ReferenceSettings()
     for part in ("scales", "clip"):
@@ -168,8 +168,16 @@ def test_density_and_caption_say_what_each_added(home, case, visit):
     score, far, odd = (float(one) for one in said.replace("*", "").split()[1:13] if _is_number(one))
     sign = 1 if " + " in said.replace("*", "") else -1
     assert score == pytest.approx(far + sign * odd, abs=0.11)
-    assert odd <= CAP or sign < 0
-    assert score == pytest.approx(scan.scores(case, "combined", *asked).mean[3], abs=0.051)
+    assert odd <= WEIGHT * CAP or sign < 0
+    both = scan.scores(case, "combined", *asked)
+    assert score == pytest.approx(both.mean[3], abs=0.051)
+    named = next(one.value for one in at.caption if one.value.startswith("Apart by "))
+    each, _, total = named.replace("−", "-").partition(": ")
+    added = [float(one.split()[-1]) for one in each.split(", ")]
+    assert sum(added) == pytest.approx(float(total.split()[0]), abs=0.21)
+    each = votes(scan.measures(case, asked[1]), Footings.read(both.info["footings"]))
+    by_name = [each[name][3] for name in ("scales", "norm", "kdist", "dimension")]
+    assert added == pytest.approx(by_name, abs=0.051)
 
 
 def _is_number(word):
@@ -248,7 +256,7 @@ def test_pairs_without_a_score_are_counted(monkeypatch):
     joint = {"without_caption": 4, "detector": "combined"}
     suspectview.left_out(case, SimpleNamespace(order=range(8), info=joint))
     assert said[1].startswith("1 pairs have no score. They are in no ranking")
-    assert said[2] == "4 pairs have a blank caption: they are ranked by density alone."
+    assert said[2] == "4 pairs have a blank caption: they are ranked by their pictures alone."
 
 
 def test_another_detector_ranks_anew(at):

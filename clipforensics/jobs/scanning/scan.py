@@ -93,7 +93,7 @@ def scan(
         `jobs.scanning.suspects`), `duplicates`, `counted_once`
         (groups of copies that had one score each, and their rows), `without_direction` (rows with a zero embedding, by the
         detectors that left them out), `without_caption` (rows with a blank one; `combined` ranks
-        them by density alone), `scales` where they were tried, and where the case knows the
+        them by their pictures alone), `scales` where they were tried, and where the case knows the
         truth its `target` and `figures` by detector.
     """
     stages: dict[str, Callable[[], Any]] = {
