@@ -7,11 +7,10 @@ import numpy as np
 from jaxtyping import Float64
 
 from clipforensics.config.detect import DensitySettings, ReferenceSettings
-from clipforensics.detect.embeddings import as_float, release
+from clipforensics.detect.embeddings import chunks
 
 AT = (ReferenceSettings().reference_size, DensitySettings().k)
 """Reference size and neighbours of k-distance and dimension: those of a single detector by default."""
-ROWS = 65_536  # measured at a time
 
 
 @dataclass(frozen=True)
@@ -51,12 +50,16 @@ MEASURES = tuple(Apart.__dataclass_fields__)
 
 
 def lengths(x: np.ndarray, normalize: bool = False) -> Float64[np.ndarray, " n"]:
-    """Length of every row as it is scored, [n]; x may be a memory-mapped file [n, d]."""
+    """Length of every row as it is scored, [n]; x may be a memory-mapped file [n, d].
+
+    Raises:
+        DataError: the file was cut short meanwhile.
+    """
     out = np.ones(len(x))
-    if normalize:
-        return out
-    for start in range(0, len(x), ROWS):
-        part = slice(start, start + ROWS)
-        out[part] = np.linalg.norm(as_float(x[part]).astype(np.float64), axis=1)
-        release(x)
+    for start, part in () if normalize else chunks(x):
+        # the largest number of a row first, so that no square overflows or vanishes
+        largest = np.abs(part).max(axis=1).astype(np.float64)
+        share = np.divide(part, largest[:, None], where=largest[:, None] > 0, dtype=np.float64,
+                          out=np.zeros(part.shape))  # fmt: skip
+        out[start : start + len(part)] = largest * np.linalg.norm(share, axis=1)
     return out

@@ -7,7 +7,7 @@ reference set, so however many there are, they neither crowd each other nor chan
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float64, Int64
 
 from clipforensics.config.detect import DensitySettings, ReferenceSettings, ScaleSettings
 from clipforensics.detect.apart import Apart, lengths
@@ -106,7 +106,25 @@ def score_clean_scales(
                 z.append((theirs - middle) / width if width > 0 else np.zeros_like(theirs))
             else:
                 beside[name] = theirs
-    return Apart(combine(np.array(z))[0], norm=lengths(clean, cfg.normalize), **beside)
+    norm = _lengths(x, clean, copies, cfg.normalize)
+    return Apart(combine(np.array(z))[0], norm=norm, **beside)
+
+
+def _lengths(
+    x: np.ndarray, clean: np.ndarray, copies: Copies, normalize: bool
+) -> Float64[np.ndarray, " q"]:
+    """Of clean rows; one that equals a row of x which counts with others has that of their first."""
+    found, several = lengths(clean, normalize), _several(copies)
+    if len(several) and not normalize:
+        same = equal_rows(x, several, clean, normalize)
+        of_group = copies.first[copies.place[same[same >= 0]]]
+        found[same >= 0] = lengths(take(x, of_group))
+    return found
+
+
+def _several(copies: Copies) -> Int64[np.ndarray, " _"]:
+    """The rows that count with others as one."""
+    return np.flatnonzero(np.bincount(copies.place)[copies.place] > 1)
 
 
 def _log_means(
@@ -152,7 +170,7 @@ def _log_means(
                 value = next(answers)
                 own[:, rows] += value[:, : len(rows)] / plan.draws
                 found[:, at] += value[:, len(rows) :] / plan.draws
-    several = np.flatnonzero(np.bincount(copies.place)[copies.place] > 1)
+    several = _several(copies)
     if len(several):  # a copy that is not in the set itself
         same = equal_rows(x, several, clean[theirs.first], reference.normalize)
         found[:, same >= 0] = own[:, copies.place[same[same >= 0]]]

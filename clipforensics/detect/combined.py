@@ -30,6 +30,10 @@ VOTE = 1.0
 about most poison a little, and about natural rarities a lot."""
 CAPPED = ("kdist", "dimension")
 LEAST_WIDTH = 0.1  # of what the middle 98 % would tell of a Gaussian
+TELLING = {"norm": 1e-3}
+"""Share of its median by which a measure must vary to tell anything, rounding apart. A model that
+normalizes its own embeddings leaves lengths that differ by rounding alone."""
+ROUNDING = 1e-9
 MIDDLE, MIDDLE_SDS = (0.01, 0.99), 4.6527
 
 
@@ -49,7 +53,9 @@ class Footings:
     @classmethod
     def of(cls, apart: Apart, disagreement: np.ndarray) -> "Footings":
         """Those of a case's scores; rows without a score (NaN) do not count."""
-        found = {name: _footing(one) for name, one in apart.tables().items()}
+        found = {
+            name: _footing(one, TELLING.get(name, ROUNDING)) for name, one in apart.tables().items()
+        }
         found["outlying"] = _footing(np.sum([*_votes(apart, found).values()], axis=0))
         return cls({**found, "disagreement": _footing(disagreement)})
 
@@ -105,13 +111,14 @@ def _votes(apart: Apart, on: Mapping[str, tuple[float, float]]) -> dict[str, np.
     return found | {name: found[name].clip(-VOTE, VOTE) for name in CAPPED}
 
 
-def _footing(score: np.ndarray) -> tuple[float, float]:
+def _footing(score: np.ndarray, telling: float = ROUNDING) -> tuple[float, float]:
     different = np.unique(score[np.isfinite(score)])
     if not len(different):
         return 0.0, 0.0
     middle, width = footing(different)
     low, high = np.quantile(different, MIDDLE)
-    return middle, max(width, LEAST_WIDTH * float(high - low) / MIDDLE_SDS)
+    width = max(width, LEAST_WIDTH * float(high - low) / MIDDLE_SDS)
+    return middle, width if width > telling * abs(middle) else 0.0
 
 
 def _z(score: np.ndarray, on: tuple[float, float]) -> np.ndarray:

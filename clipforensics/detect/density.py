@@ -13,6 +13,8 @@ from clipforensics.config.detect import DensitySettings
 from clipforensics.detect.neighbours import Neighbours, neighbours
 from clipforensics.errors import ConfigError, DataError
 
+LARGEST_DIMENSION = 1e6
+
 
 class Undefined(DataError):
     """A score without a value for some rows: names the first by its place among those scored."""
@@ -175,12 +177,12 @@ def lid_from_neighbours(
 def dimension_from_neighbours(
     dist: Float[np.ndarray, "n k"], ids: Int64[np.ndarray, "n k"], cfg: DensitySettings
 ) -> Float64[np.ndarray, " n"]:
-    """`lid`, but a row whose neighbours are all equally far has a very large one: where other
-    measures are joined with it, that row must not refuse them all."""
+    """`lid`, at most `LARGEST_DIMENSION`: where neighbours are equally far but for rounding there is
+    none, and where other measures are joined with it such a row must not refuse them all."""
     near = _first(dist, ids, cfg.lid_neighbours).dist
     with np.errstate(divide="ignore"):
         narrowing = -np.log(near[:, :-1] / near[:, -1:]).mean(axis=1)
-    return 1 / np.maximum(narrowing, np.finfo(np.float64).tiny)
+    return 1 / np.maximum(narrowing, 1 / LARGEST_DIMENSION)
 
 
 def dao_from_neighbours(

@@ -48,7 +48,7 @@ def check_embeddings(
             "Embed the pairs first."
         )
     broken, zero = [], []
-    for start, rows in _chunks(x, stop):
+    for start, rows in chunks(x, stop):
         broken.extend(start + np.flatnonzero(~np.isfinite(rows).all(axis=1)))
         zero.extend(start + np.flatnonzero(~rows.any(axis=1)) if normalize else ())
     if broken:
@@ -184,7 +184,7 @@ def _sums(
     Rows are rounded to the dtype, and need a factor for each 32 bits of it. Factors from the system cannot be foreseen, so nobody can choose rows that share a sum.
     """
     factors, sums = factors | np.uint64(1), np.empty(len(x), np.uint64)
-    for start, rows in _chunks(x, stop):
+    for start, rows in chunks(x, stop):
         rows = unit_rows(rows) if normalize else as_float(rows)
         with np.errstate(over="ignore"):
             rows = np.ascontiguousarray(rows, dtype) + np.float32(0)  # -0 is 0
@@ -254,9 +254,15 @@ def _mapped(x: np.ndarray) -> Any | None:
     return None
 
 
-def _chunks(
+def chunks(
     x: np.ndarray, stop: Callable[[], bool] | None = None
 ) -> Iterator[tuple[int, np.ndarray]]:
+    """Some rows at a time, and where they begin; a mapped file gives each back to the disk.
+
+    Raises:
+        DataError: the file was cut short meanwhile.
+        RunError: stopped on request.
+    """
     step = max(1, CHUNK_NUMBERS // x.shape[1])
     for start in range(0, len(x), step):
         if stop is not None and stop():

@@ -172,7 +172,8 @@ def joined(case: Any, row: int, reference: ReferenceSettings) -> None:
     apart = scan.measures(case, reference)[rows]
     far, odd = (float(one[0]) for one in parts(apart, disagreement.mean[rows], on))
     counts = WEIGHT * max(-CAP, min(odd, CAP))
-    cut = f" (at most {CAP:g} of {odd:.1f} count: more is as often a mistake)" if odd > CAP else ""
+    most = f", at most {CAP:g} of them: more is as often a mistake" if abs(odd) > CAP else ""
+    cut = f" ({WEIGHT:g} for each of {_signed(odd)} deviations{most})"
     st.markdown(
         f"Score **{both.mean[row]:.1f}** = **{far:.1f}** for lying apart from other pictures "
         f"{'+' if counts >= 0 else '−'} **{abs(counts):.1f}** for how ill its caption fits{cut}, "

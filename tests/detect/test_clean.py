@@ -11,6 +11,7 @@ from clipforensics.config.detect import (
     ScaleSettings,
 )
 from clipforensics.detect.clean import score_clean, score_clean_scales
+from clipforensics.detect.frequent import counted
 from clipforensics.detect.reference import score
 from clipforensics.detect.scales import score_scales
 from clipforensics.detect.thresholds import count_flagged, cut_from_clean
@@ -36,11 +37,22 @@ def test_a_clean_row_that_is_in_the_case_gets_its_own_score(detector, rng):
     np.testing.assert_allclose(score_clean(x, x[rows], detector, K5, SETS), own, rtol=1e-9)
 
 
-def test_over_scales_too(rng):
-    x = world(rng, 300)
-    own, found = score_scales(x, SCALES).apart[np.arange(40)], score_clean_scales(x, x[:40], SCALES)
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("copied", [False, True])
+def test_over_scales_too(rng, normalize, copied):
+    """Near-copies of different length have the measures of their first, whichever is calibrated on."""
+    x = rng.normal(size=(300, 24))
+    cfg = SCALES.model_copy(update={"normalize": normalize})
+    if copied:
+        x = np.vstack([x, x[7] * (1 + 0.05 * rng.random((40, 1)))])
+    x = x.astype(np.float32)
+    copies, _ = counted(x, ReferenceSettings(normalize=normalize))
+    assert (len(copies.first) < len(x)) is copied
+    rows = np.arange(len(x))[-50:]
+    own = score_scales(x, cfg, copies=copies).apart[rows]
+    found = score_clean_scales(x, x[rows], cfg, copies=copies)
     for name, one in found.tables().items():
-        np.testing.assert_allclose(one, getattr(own, name), rtol=1e-9, err_msg=name)
+        np.testing.assert_allclose(one, getattr(own, name), rtol=1e-6, err_msg=name)
 
 
 def test_lof_of_a_row_outside_is_that_of_scikit_learn(rng):

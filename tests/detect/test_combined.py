@@ -6,6 +6,7 @@ import pytest
 from clipforensics.detect.apart import MEASURES, Apart, lengths
 from clipforensics.detect.combined import CAP, VOTE, WEIGHT, Footings, combined, votes
 from clipforensics.detect.metrics import auroc
+from clipforensics.errors import DataError
 
 
 def by_scales(outlying):
@@ -50,8 +51,42 @@ def test_density_and_length_lead_and_the_others_have_a_vote():
     np.testing.assert_array_equal(found, [-18 - 2 * VOTE, -2, 2, 18 + 2 * VOTE])
 
 
+def test_the_sum_of_the_measures_has_a_footing_of_its_own():
+    on = Footings(dict.fromkeys([*MEASURES, "disagreement"], (0.0, 1.0)) | {"outlying": (2.0, 4.0)})
+    found = combined(Apart(*np.full((4, 1), 5.0)), np.zeros(1), on)
+    np.testing.assert_allclose(found, (5 + 5 + VOTE + VOTE - 2) / 4)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_lengths_that_differ_by_rounding_alone_have_no_say(rng, dtype):
+    x = rng.normal(size=(500, 64))
+    x = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(dtype)
+    x[3] *= dtype(1.002)  # else one pair were on top at no cost
+    lying = Apart(*rng.normal(size=(3, 500)), lengths(x))
+    on = Footings.of(lying, np.zeros(500))
+    assert (votes(lying, on)["norm"] == 0).all()
+    lying.norm[:] = rng.normal(10, 0.1, 500)
+    assert votes(lying, Footings.of(lying, np.zeros(500)))["norm"].std() > 0.5
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_lengths_neither_overflow_nor_vanish(rng, scale):
+    x = rng.normal(size=(9, 5))
+    x[4] = 0
+    np.testing.assert_allclose(lengths(scale * x), scale * np.linalg.norm(x, axis=1), rtol=1e-12)
+
+
+def test_a_file_that_was_cut_short_is_said(tmp_path, rng):
+    np.save(tmp_path / "x.npy", rng.normal(size=(4000, 64)).astype(np.float32))
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    with open(tmp_path / "x.npy", "r+b") as file:
+        file.truncate(50_000)
+    with pytest.raises(DataError, match="was cut short"):
+        lengths(mapped)
+
+
 def test_lengths_are_of_what_is_scored(tmp_path, rng, monkeypatch):
-    monkeypatch.setattr("clipforensics.detect.apart.ROWS", 7)
+    monkeypatch.setattr("clipforensics.detect.embeddings.CHUNK_NUMBERS", 7 * 600)
     x = (100 * rng.normal(size=(20, 600))).astype(
         np.float16
     )  # squares that half precision cannot hold

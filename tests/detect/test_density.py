@@ -9,7 +9,7 @@ from sklearn.neighbors import LocalOutlierFactor
 
 from clipforensics.config.detect import DensitySettings
 from clipforensics.detect import dao, dao_pow, kdist, lid, lof, slof
-from clipforensics.detect.density import SCORES, lof_from_neighbours
+from clipforensics.detect.density import FROM_NEIGHBOURS, SCORES, lof_from_neighbours
 from clipforensics.detect.neighbours import neighbours
 from clipforensics.errors import ConfigError, DataError
 
@@ -172,3 +172,9 @@ def test_planted_outliers_come_first(name, planted_outliers):
     for seed in range(20):
         scores = SCORES[name](planted_outliers(np.random.default_rng(seed)), DensitySettings(k=10))
         assert set(np.argsort(-scores)[:5]) == set(range(95, 100)), f"seed {seed}"
+
+
+def test_the_joined_ranking_s_dimension_is_lid_where_that_is_defined(rng):
+    near, cfg = neighbours(rng.normal(size=(90, 4)), 9), DensitySettings(k=9)
+    dimension = FROM_NEIGHBOURS["dimension"](*near, cfg)
+    np.testing.assert_allclose(dimension, FROM_NEIGHBOURS["lid"](*near, cfg), rtol=1e-12)

@@ -5,6 +5,7 @@ import pytest
 
 from clipforensics.config.detect import DensitySettings, ReferenceSettings, ScaleSettings
 from clipforensics.config.settings import parse
+from clipforensics.detect.combined import Footings, votes
 from clipforensics.detect.metrics import auroc
 from clipforensics.detect.reference import State, score
 from clipforensics.detect.scales import (
@@ -60,8 +61,13 @@ def test_they_are_measured_up_to_the_usual_size_and_below_the_rows_of_a_set():
 
 def test_rows_that_lie_equally_far_have_scores(rng):
     """No dimension can be told there; that is no reason to refuse all scales."""
-    apart = score_scales(np.eye(300), CFG).apart
+    x, zero = np.eye(300), np.zeros(300)
+    apart = score_scales(x, CFG).apart
     assert all(np.isfinite(one).all() for one in apart.tables().values())
+    nudged = score_scales(x * (1 + 1e-15 * rng.integers(0, 3, (300, 1))), CFG).apart
+    for one in (apart, nudged):  # what only rounding tells has no vote
+        said = votes(one, Footings.of(one, zero))
+        assert all((said[name] == 0).all() for name in ("kdist", "dimension", "norm"))
 
 
 def test_the_combined_ranking_is_as_good_as_the_best_scale_at_any_rate(planted_poison, rng):

@@ -197,6 +197,23 @@ def test_density_and_caption_are_joined_from_their_own_evidence(embedded):
     np.testing.assert_array_equal(again.mean, found.mean)
 
 
+@pytest.mark.parametrize("rule", ["RULE_OF_COMBINED", "MEASURED"])
+def test_what_another_rule_ranked_is_not_read(embedded, monkeypatch, rule):
+    """Neither the scores of an older version nor what its scan said stand for today's."""
+    asked = SMALL.model_copy(update={"detectors": ("combined", "clip")})
+    names = {"RULE_OF_COMBINED": ("combined",), "MEASURED": ("scales", "combined")}[rule]
+    before = {name: scoring.scores_key(embedded, name, K4, ReferenceSettings()) for name in names}
+    scan.scan(embedded, asked)
+    folder = embedded.dir / "evidence" / "scan"
+    assert len(list(folder.glob("*/made.json"))) == 1
+    for module in (scoring, scan):
+        monkeypatch.setattr(module, rule, {"another": 1})
+    for name, key in before.items():
+        assert scoring.scores_key(embedded, name, K4, ReferenceSettings()) != key
+    scan.scan(embedded, asked)
+    assert len(list(folder.glob("*/made.json"))) == 2
+
+
 @pytest.mark.parametrize("blanks", [3, 40])
 def test_a_blank_caption_says_nothing_against_its_picture(embedded, monkeypatch, blanks):
     from clipforensics.detect.combined import Footings, parts

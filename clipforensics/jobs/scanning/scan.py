@@ -44,6 +44,8 @@ from clipforensics.jobs.scanning.embedded import (
 )
 from clipforensics.jobs.scanning.embedding import Progress, Stop, embed
 from clipforensics.jobs.scanning.scoring import (
+    MEASURED,
+    RULE_OF_COMBINED,
     is_scored,
     measures,
     scale_scores,
@@ -246,9 +248,10 @@ def _summary(
 def _kept(case: Case, settings: ScanSettings, summary: dict[str, Any]) -> dict[str, Any]:
     """Keep the first summary of these settings: later ones only read what it made."""
     asked = settings.model_dump(mode="json", exclude={"device"})
-    # a scan of an older version did not look for exact copies, or list captions: it is made again
+    # a scan of an older version ranked by another rule, did not look for exact copies, or list
+    # captions: it is made again
     key = {"embeddings": embedding_dir(case).name, "settings": digest(asked), "exact_copies": True,
-           "captions_listed": True}  # fmt: skip
+           "captions_listed": True, "ranked_by": digest([RULE_OF_COMBINED, MEASURED])}  # fmt: skip
     folder = evidence_dir(case, "scan", key)
     if is_made(folder):
         ask_again(folder)

@@ -12,7 +12,7 @@ from clipforensics.cases.evidence import evidence_dir, is_made, write_json, writ
 from clipforensics.config.detect import DensitySettings, ReferenceSettings, ScaleSettings
 from clipforensics.detect.agreement import cosines, mismatch_log_odds
 from clipforensics.detect.apart import AT, MEASURES, Apart
-from clipforensics.detect.combined import CAP, LEAST_WIDTH, VOTE, WEIGHT, Footings, combined
+from clipforensics.detect.combined import CAP, CAPPED, LEAST_WIDTH, VOTE, WEIGHT, Footings, combined
 from clipforensics.detect.embeddings import release
 from clipforensics.detect.frequent import RULE
 from clipforensics.detect.metrics import evaluate
@@ -33,7 +33,7 @@ from clipforensics.repair.split import fit_mixture
 
 CHECK_ROWS = 65_536
 RULE_OF_COMBINED = {"disagreement_counts_up_to": CAP, "disagreement_weighs": WEIGHT,
-                    "vote_counts_up_to": VOTE, "least_width": LEAST_WIDTH}  # fmt: skip
+                    "vote_counts_up_to": VOTE, "votes": list(CAPPED), "least_width": LEAST_WIDTH}  # fmt: skip
 MEASURED = {"measures": list(MEASURES), "at": list(AT)}
 SCALE_FILES = ("z", "best")
 BESIDE = tuple(name for name in MEASURES if name != "scales")
@@ -103,11 +103,11 @@ def scale_scores(
 def measures(case: Case, reference: ReferenceSettings) -> Apart:
     """How far every pair's picture lies from others, [n] each and NaN without a score.
 
-    Needs `scores(case, "scales", ...)`, which measures them all.
+    Read from what `scores(case, "scales", ...)` keeps, or computed and kept.
     """
-    key = scores_key(case, "scales", DensitySettings(), reference)
-    folder, rows = evidence_dir(case, "scores", key), scored_rows(case)
-    tables = {"scales": _read_scores(folder, len(case.pairs)).mean}
+    asked = case, "scales", DensitySettings(), reference
+    tables = {"scales": scores(*asked).mean}
+    folder, rows = evidence_dir(case, "scores", scores_key(*asked)), scored_rows(case)
     for name in BESIDE:
         tables[name] = np.full(len(case.pairs), np.nan)
         tables[name][rows] = np.load(folder / f"{name}.npy", allow_pickle=False)
