@@ -33,7 +33,7 @@ from clipforensics.detect.agreement import disagreement
 from clipforensics.detect.combined import Footings, combined
 from clipforensics.detect.frequent import counted
 from clipforensics.detect.scales import score_scales
-from clipforensics.jobs.scanning.scoring import scale_settings
+from clipforensics.jobs.scanning.scoring import MEASURED, RULE_OF_COMBINED, scale_settings
 from clipforensics.models.clip import OpenClipEncoder, new_clip
 from clipforensics.repair import load
 from clipforensics.repair.curate import curate
@@ -52,6 +52,8 @@ EPOCHS = SAFECLIP.unimodal_epochs + len(SAFECLIP.slow_rates) + SAFECLIP.main_epo
 UNDEFENDED = "undefended"
 REVISION = 1
 """Of what a cell measures: raise it where a recipe or its measuring changes, so that no old cell stands."""
+RANKING = digest([RULE_OF_COMBINED, MEASURED])[:12]
+"""The rule by which the filter drops pairs. A cell of a former rule stands, and its row says so."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,7 @@ def measure(cell: Cell, folder: Path) -> dict[str, Any]:
         "settings": s.model_dump(mode="json"), "clean_pairs": 0 if cell.recipe in RETRAIN else len(data),
         "steps": out.step, "examples_seen": out.step * s.batch,
         "seconds": seconds, "processor_seconds": work,
-        "before": made.figures, "after": after, "splits": splits,
+        "before": made.figures, "after": after, "splits": splits, "ranking": RANKING,
     }  # fmt: skip
 
 
@@ -270,7 +272,7 @@ def _row(
         one["processor_seconds"] / control[one["seed"]] for one in rows if one["seed"] in control
     ]
     return {
-        "attack": attack, "recipe": recipe + (f", {changes}" if changes else ""),
+        "attack": attack, "recipe": recipe + (f", {changes}" if changes else "") + _formerly(rows),
         "group": "trains anew" if recipe in RETRAIN else "fine-tunes",
         "trigger": "given trigger" if recipe == "eftclip" else "none", "seeds": len(rows),
         "n": _n(rows[0]["after"]),
@@ -281,6 +283,17 @@ def _row(
         "poisons trusted, first and last": _trusted(rows),
         "x control's time": spread(times) if times else None,
     }  # fmt: skip
+
+
+def _formerly(rows: list[dict[str, Any]]) -> str:
+    by_score = (
+        one for one in rows if one["recipe"] == "filter" and not one["settings"]["at_random"]
+    )
+    return (
+        " (ranked by a former rule)"
+        if any(one.get("ranking") != RANKING for one in by_score)
+        else ""
+    )
 
 
 def _trusted(rows: list[dict[str, Any]]) -> str | None:

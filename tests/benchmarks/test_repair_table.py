@@ -12,7 +12,7 @@ from clipforensics.config.recipes import FineTuneSettings
 from clipforensics.data.demo_world import DemoWorld, labels
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
-from _repair_table import EPOCHS, POOL, Cell, clean_pool, shown, stampers
+from _repair_table import EPOCHS, POOL, RANKING, Cell, clean_pool, shown, stampers
 from _suspects import PAIRS, poisoned_pairs, truth_of
 from repair import varied
 
@@ -119,3 +119,14 @@ def test_the_table_tells_how_many_poisons_safeclip_trusted():
         for seed in (0, 2)
     ]  # fmt: skip
     assert list(shown(records))[-1]["poisons trusted, first and last"] == "10%, 50%"
+
+
+@pytest.mark.parametrize(("ranking", "at_random", "said"), [
+    (RANKING, False, "filter"), ("another", False, "filter (ranked by a former rule)"), (None, True, "filter"),
+])  # fmt: skip
+def test_a_filter_that_ranked_by_a_former_rule_says_so(ranking, at_random, said):
+    figures = {"asr": 0.9, "ca": 0.99, "n_asr": 975, "n_ca": 1000}
+    record = {"attack": "sig", "seed": 0, "recipe": "filter", "changes": {}, "clean_pairs": 0, "steps": 9,
+              "processor_seconds": 1.0, "before": figures, "after": figures, "ranking": ranking,
+              "settings": {"at_random": at_random}}  # fmt: skip
+    assert list(shown([record]))[-1]["recipe"] == said
