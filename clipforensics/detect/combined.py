@@ -29,6 +29,7 @@ VOTE = 1.0
 """Robust standard deviations that k-distance and dimension count at most, either way: they are right
 about most poison a little, and about natural rarities a lot."""
 CAPPED = ("kdist", "dimension")
+"""Cut either way; a short embedding is cut downward, too, so that nothing can be shrunk out of suspicion."""
 LEAST_WIDTH = 0.1  # of what the middle 98 % would tell of a Gaussian
 TELLING = {"norm": 1e-3}
 """Share of its median by which a measure must vary to tell anything, rounding apart. A model that
@@ -101,14 +102,16 @@ def parts(
 def votes(apart: Apart, on: Footings) -> dict[str, Float64[np.ndarray, " n"]]:
     """What each measure says of every row, in robust standard deviations, [n] by name.
 
-    Density over all scales and the length lead; k-distance and dimension are cut at `VOTE`.
+    Density over all scales and the length lead; k-distance, dimension and a short length are cut
+    at `VOTE`.
     """
     return _votes(apart, on.by_name)
 
 
 def _votes(apart: Apart, on: Mapping[str, tuple[float, float]]) -> dict[str, np.ndarray]:
     found = {name: _z(getattr(apart, name), on[name]) for name in MEASURES}
-    return found | {name: found[name].clip(-VOTE, VOTE) for name in CAPPED}
+    cut = {name: found[name].clip(-VOTE, VOTE) for name in CAPPED}
+    return found | cut | {"norm": found["norm"].clip(-VOTE, None)}
 
 
 def _footing(score: np.ndarray, telling: float = ROUNDING) -> tuple[float, float]:

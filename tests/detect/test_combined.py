@@ -43,12 +43,12 @@ def test_density_and_length_lead_and_the_others_have_a_vote():
     on = Footings(dict.fromkeys([*MEASURES, "outlying", "disagreement"], (0.0, 1.0)))
     many = np.array([-9.0, -0.5, 0.5, 9])
     said = votes(Apart(many, many, many, many), on)
-    for name in ("scales", "norm"):
-        np.testing.assert_array_equal(said[name], many)
+    np.testing.assert_array_equal(said["scales"], many)
+    np.testing.assert_array_equal(said["norm"], [-VOTE, -0.5, 0.5, 9])
     for name in ("kdist", "dimension"):
         np.testing.assert_array_equal(said[name], [-VOTE, -0.5, 0.5, VOTE])
     found = combined(Apart(many, many, many, many), np.zeros(4), on)
-    np.testing.assert_array_equal(found, [-18 - 2 * VOTE, -2, 2, 18 + 2 * VOTE])
+    np.testing.assert_array_equal(found, [-9 - 3 * VOTE, -2, 2, 18 + 2 * VOTE])
 
 
 def test_the_sum_of_the_measures_has_a_footing_of_its_own():

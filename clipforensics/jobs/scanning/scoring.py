@@ -33,7 +33,7 @@ from clipforensics.repair.split import fit_mixture
 
 CHECK_ROWS = 65_536
 RULE_OF_COMBINED = {"disagreement_counts_up_to": CAP, "disagreement_weighs": WEIGHT,
-                    "vote_counts_up_to": VOTE, "votes": list(CAPPED), "least_width": LEAST_WIDTH}  # fmt: skip
+                    "vote_counts_up_to": VOTE, "votes": [*CAPPED, "short norm"], "least_width": LEAST_WIDTH}  # fmt: skip
 MEASURED = {"measures": list(MEASURES), "at": list(AT)}
 SCALE_FILES = ("z", "best")
 BESIDE = tuple(name for name in MEASURES if name != "scales")
