@@ -20,7 +20,9 @@ from clipforensics.config.settings import digest
 from clipforensics.data.demo_world import TARGET, labels
 from clipforensics.data.pairs import Pairs
 from clipforensics.detect.agreement import disagreement, mismatch_log_odds
+from clipforensics.detect.apart import RULE as MEASURED
 from clipforensics.detect.apart import Apart, lengths
+from clipforensics.detect.combined import RULE as RULE_OF_COMBINED
 from clipforensics.detect.combined import WEIGHT, Footings, combined, parts
 from clipforensics.detect.embeddings import Copies
 from clipforensics.detect.frequent import RULE, counted
@@ -29,7 +31,7 @@ from clipforensics.detect.metrics import evaluate
 from clipforensics.detect.reference import score, score_each
 from clipforensics.detect.scales import ScaleScores, score_scales
 from clipforensics.detect.workers import cores
-from clipforensics.jobs.scanning.scoring import MEASURED, RULE_OF_COMBINED, scale_settings
+from clipforensics.jobs.scanning.scoring import scale_settings
 from clipforensics.jobs.scanning.suspects import suspected_labels
 from clipforensics.models.clip import OpenClipEncoder
 from clipforensics.repair.split import fit_mixture

@@ -30,10 +30,12 @@ from clipforensics.config.train import LoopSettings
 from clipforensics.data.demo_case import DEMO_MODEL
 from clipforensics.data.demo_world import DemoWorld, labels
 from clipforensics.detect.agreement import disagreement
+from clipforensics.detect.apart import RULE as MEASURED
+from clipforensics.detect.combined import RULE as RULE_OF_COMBINED
 from clipforensics.detect.combined import Footings, combined
 from clipforensics.detect.frequent import counted
 from clipforensics.detect.scales import score_scales
-from clipforensics.jobs.scanning.scoring import MEASURED, RULE_OF_COMBINED, scale_settings
+from clipforensics.jobs.scanning.scoring import scale_settings
 from clipforensics.models.clip import OpenClipEncoder, new_clip
 from clipforensics.repair import load
 from clipforensics.repair.curate import curate

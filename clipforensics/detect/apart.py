@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from clipforensics.config.detect import DensitySettings, ReferenceSettings
+from clipforensics.detect.density import LARGEST_DIMENSION
 from clipforensics.detect.embeddings import chunks
 
 AT = (ReferenceSettings().reference_size, DensitySettings().k)
@@ -47,6 +48,8 @@ class Apart:
 
 
 MEASURES = tuple(Apart.__dataclass_fields__)
+RULE = {"measures": list(MEASURES), "at": list(AT), "largest_dimension": LARGEST_DIMENSION}
+"""Part of the key of what was measured."""
 
 
 def lengths(x: np.ndarray, normalize: bool = False) -> Float64[np.ndarray, " n"]:

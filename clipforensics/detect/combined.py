@@ -20,7 +20,7 @@ CAP = 2.0
 
 A caption that fits its picture *less well* than others do is what a learned poison shows (1 to 3 in
 our trials). One that does not fit at all is as often an honest mistake, and web data are full of
-those: without a cap, a tenth of the clean captions swapped takes nearly all recall at 1 % (.45 to .03).
+those: without a cap, a tenth of the clean captions swapped takes nearly all recall at 1 % (.45 to .01).
 """
 WEIGHT = 0.75
 """Of a deviation of the caption beside one of the picture: at 1, where captions are true, their noise
@@ -36,6 +36,9 @@ TELLING = {"norm": 1e-3}
 normalizes its own embeddings leaves lengths that differ by rounding alone."""
 ROUNDING = 1e-9
 MIDDLE, MIDDLE_SDS = (0.01, 0.99), 4.6527
+RULE = {"disagreement_counts_up_to": CAP, "disagreement_weighs": WEIGHT, "vote_counts_up_to": VOTE,
+        "votes": [*CAPPED, "short norm"], "least_width": LEAST_WIDTH, "telling": TELLING, "rounding": ROUNDING}  # fmt: skip
+"""Part of the key of what was ranked: another rule's ranking is never taken for this one's."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,18 @@ def combined(
     """
     far, odd = parts(apart, disagreement, on)
     return far + WEIGHT * np.clip(odd, -CAP, CAP)
+
+
+def density_and_caption(
+    outlying: Float[np.ndarray, " n"], disagreement: Float[np.ndarray, " n"]
+) -> Float64[np.ndarray, " n"]:
+    """z of one density plus z of disagreement, cut at `CAP`: the ranking that reads no other measure.
+
+    To choose clean pairs by. The length differs by concept, and the lower half by `combined` left
+    whole labels out of a small world.
+    """
+    odd = np.nan_to_num(_z(disagreement, _footing(disagreement)), nan=0.0)
+    return _z(outlying, _footing(outlying)) + np.clip(odd, -CAP, CAP)
 
 
 def parts(

@@ -169,9 +169,8 @@ def lid_from_neighbours(
     """See `lid`."""
     if cfg.lid_neighbours < 2:
         raise ConfigError("LID needs at least 2 neighbours, got 1. Raise k or k_lid to 2 or more.")
-    near = _first(dist, ids, cfg.lid_neighbours).dist
-    with np.errstate(divide="ignore"):  # a copy at distance 0: LID is 0 in the limit
-        return _defined("lid", -1 / np.log(near[:, :-1] / near[:, -1:]).mean(axis=1))
+    with np.errstate(divide="ignore"):  # all equally far: refused below
+        return _defined("lid", 1 / _narrowing(dist, ids, cfg))
 
 
 def dimension_from_neighbours(
@@ -179,10 +178,7 @@ def dimension_from_neighbours(
 ) -> Float64[np.ndarray, " n"]:
     """`lid`, at most `LARGEST_DIMENSION`: where neighbours are equally far but for rounding there is
     none, and where other measures are joined with it such a row must not refuse them all."""
-    near = _first(dist, ids, cfg.lid_neighbours).dist
-    with np.errstate(divide="ignore"):
-        narrowing = -np.log(near[:, :-1] / near[:, -1:]).mean(axis=1)
-    return 1 / np.maximum(narrowing, 1 / LARGEST_DIMENSION)
+    return 1 / np.maximum(_narrowing(dist, ids, cfg), 1 / LARGEST_DIMENSION)
 
 
 def dao_from_neighbours(
@@ -251,6 +247,13 @@ def _first(dist: np.ndarray, ids: np.ndarray, k: int) -> Neighbours:
             int(together[0]), len(together), len(dist),
         )  # fmt: skip
     return Neighbours(dist[:, :k].astype(np.float64), ids[:, :k])
+
+
+def _narrowing(dist: np.ndarray, ids: np.ndarray, cfg: DensitySettings) -> np.ndarray:
+    """Minus the mean ln of a row's distances over the largest: what LID is one over."""
+    near = _first(dist, ids, cfg.lid_neighbours).dist
+    with np.errstate(divide="ignore"):  # a copy at distance 0: LID is 0 in the limit
+        return -np.log(near[:, :-1] / near[:, -1:]).mean(axis=1)
 
 
 def _defined(name: str, scores: np.ndarray) -> np.ndarray:

@@ -54,7 +54,9 @@ def transformed(
     """Scores [asked, rows] on the scale that draws are averaged on."""
     densities = [neighbours_needed(*one) for one in asked if one[0] != "iforest"]
     stop, near = if_long(stop, x), None
-    alone = any(name not in SCORES for name, _ in asked)  # those come from neighbours only
+    given = any(
+        name not in SCORES for name, _ in asked if name != "iforest"
+    )  # read neighbours only
 
     def watch(done: int, total: int) -> None:
         if stop is not None and stop():
@@ -62,7 +64,7 @@ def transformed(
 
     if mode == "ivf":
         near = approximate_neighbours(x, max(densities), seed % 2**31, watch)
-    elif len(densities) > 1 or (densities and (stop is not None or device != "cpu" or alone)):
+    elif len(densities) > 1 or (densities and (stop is not None or device != "cpu" or given)):
         near = neighbours(x, max(densities), progress=watch, device=device)
     out = np.empty((len(asked), len(x)))
     for at, (name, density) in enumerate(asked):

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from clipforensics.detect.apart import MEASURES, Apart, lengths
-from clipforensics.detect.combined import CAP, VOTE, WEIGHT, Footings, combined, votes
+from clipforensics.detect.combined import (
+    CAP,
+    VOTE,
+    WEIGHT,
+    Footings,
+    combined,
+    density_and_caption,
+    votes,
+)
 from clipforensics.detect.metrics import auroc
 from clipforensics.errors import DataError
 
@@ -37,6 +45,14 @@ def test_a_caption_that_fits_too_well_counts_no_more_than_one_that_does_not():
         combined(by_scales(np.zeros(4)), np.array([-9.0, -1, 1, 9]), on),
         WEIGHT * np.array([-CAP, -1, 1, CAP]),
     )
+
+
+def test_density_and_caption_alone_by_hand():
+    one = 1 / 1.4826
+    found = density_and_caption(np.array([0.0, 1, 2, 3, 4]), np.array([12.0, 2, 0, 1, np.nan]))
+    # of 12, 2, 0 and 1: median 1.5, MAD 1; the first is cut at 2, the last says nothing
+    odd = np.array([CAP, 0.5 * one, -1.5 * one, -0.5 * one, 0])
+    np.testing.assert_allclose(found, np.array([-2, -1, 0, 1, 2]) * one + odd)
 
 
 def test_density_and_length_lead_and_the_others_have_a_vote():

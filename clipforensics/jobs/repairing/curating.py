@@ -8,8 +8,7 @@ import numpy as np
 from clipforensics.cases.case import Case
 from clipforensics.config.oracle import HuntSettings
 from clipforensics.config.recipes import EftClipSettings, FineTuneSettings
-from clipforensics.detect.apart import Apart
-from clipforensics.detect.combined import CAP, Footings, parts
+from clipforensics.detect.combined import density_and_caption
 from clipforensics.errors import ConfigError
 from clipforensics.jobs.hunting.triggers import latest_hunt, trigger_bank
 from clipforensics.jobs.repairing.lineage import ancestors
@@ -118,17 +117,15 @@ def names_per_row(case: Case) -> list[list[int]]:
 def scores_of(case: Case) -> np.ndarray:
     """How suspicious each pair is, to choose clean ones by; NaN for bad pictures.
 
-    By density and caption, equally. The length, which the default ranking reads, too, differs by
+    By density and caption alone. The length, which the default ranking reads, too, differs by
     concept: the lower half by it left whole labels out (four colours: CA after EftCLIP 1.00 to .75).
 
     Raises:
         CaseError: the case is not embedded.
     """
-    hunt, outlying = HuntSettings(), density_of(case)
-    lying = Apart(outlying, *np.zeros((3, len(outlying))))
+    hunt = HuntSettings()
     odd = scores(case, "clip", hunt.density, hunt.reference).mean
-    far, odd = parts(lying, odd, Footings.of(lying, odd))
-    return far + np.clip(odd, -CAP, CAP)
+    return density_and_caption(density_of(case), odd)
 
 
 def density_of(case: Case) -> np.ndarray:

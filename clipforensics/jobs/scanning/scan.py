@@ -24,6 +24,8 @@ from clipforensics.cases.evidence import (
 from clipforensics.config.detect import MapSettings
 from clipforensics.config.scan import ScanSettings
 from clipforensics.config.settings import digest, parse
+from clipforensics.detect.apart import RULE as MEASURED
+from clipforensics.detect.combined import RULE as RULE_OF_COMBINED
 from clipforensics.detect.density import SCORES as DENSITIES
 from clipforensics.detect.density import neighbours_needed
 from clipforensics.detect.neighbours import check_k, whole_set_graph
@@ -44,8 +46,6 @@ from clipforensics.jobs.scanning.embedded import (
 )
 from clipforensics.jobs.scanning.embedding import Progress, Stop, embed
 from clipforensics.jobs.scanning.scoring import (
-    MEASURED,
-    RULE_OF_COMBINED,
     is_scored,
     measures,
     scale_scores,

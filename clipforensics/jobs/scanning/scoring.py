@@ -11,8 +11,10 @@ from clipforensics.cases.case import Case
 from clipforensics.cases.evidence import evidence_dir, is_made, write_json, writing
 from clipforensics.config.detect import DensitySettings, ReferenceSettings, ScaleSettings
 from clipforensics.detect.agreement import cosines, mismatch_log_odds
-from clipforensics.detect.apart import AT, MEASURES, Apart
-from clipforensics.detect.combined import CAP, CAPPED, LEAST_WIDTH, VOTE, WEIGHT, Footings, combined
+from clipforensics.detect.apart import MEASURES, Apart
+from clipforensics.detect.apart import RULE as MEASURED
+from clipforensics.detect.combined import RULE as RULE_OF_COMBINED
+from clipforensics.detect.combined import Footings, combined
 from clipforensics.detect.embeddings import release
 from clipforensics.detect.frequent import RULE
 from clipforensics.detect.metrics import evaluate
@@ -32,9 +34,6 @@ from clipforensics.jobs.scanning.resuming import Keeper
 from clipforensics.repair.split import fit_mixture
 
 CHECK_ROWS = 65_536
-RULE_OF_COMBINED = {"disagreement_counts_up_to": CAP, "disagreement_weighs": WEIGHT,
-                    "vote_counts_up_to": VOTE, "votes": [*CAPPED, "short norm"], "least_width": LEAST_WIDTH}  # fmt: skip
-MEASURED = {"measures": list(MEASURES), "at": list(AT)}
 SCALE_FILES = ("z", "best")
 BESIDE = tuple(name for name in MEASURES if name != "scales")
 """Measures that the scan over scales keeps beside its own ranking."""
